@@ -1,0 +1,167 @@
+"""The run file: the seam between measuring and telling.
+
+`evaluate` writes a `Run`, `reports` reads it. Only the standard library is used here, so that a report or
+a dashboard is built in seconds on a machine without torch.
+
+A run holds what was asked (`case`), what came out (`metrics`, `curves`, `layers`), what was assumed
+(`assumptions`: energy model with constants and sources, counting conventions, published baselines), and
+what is needed to run it again (`case`, `environment`). Its `id` is a hash of `case` and the code version,
+so the same id means the same numbers, timing and environment excepted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import tempfile
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from evaluate.errors import RunFileError
+
+__all__ = ["SCHEMA", "Metric", "Run", "content_hash", "read_run", "write_atomically", "write_run"]
+
+SCHEMA = "ann2spike.run/1"
+
+Better = Literal["higher", "lower", "neither"]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One number with everything a reader needs to judge it.
+
+    Parameters
+    ----------
+    name : str
+        Part of the interface, e.g. ``snn.accuracy``.
+    value : float or None
+        ``None`` means *unmeasured* or *not reached*; `note` then says why and how to measure it.
+    unit : str
+        Never empty: ``fraction``, ``steps``, ``ms``, ``J``, ``SynOps``, ``SynOps/s/W``, ...
+    better : {"higher", "lower", "neither"}
+        Direction of improvement.
+    samples : int or None
+        Number of samples behind the value.
+    low, high : float or None
+        95 % interval where one is defined; for modelled joules the range of the constants.
+    note : str
+        How the number came about, or why it is missing.
+
+    Raises
+    ------
+    ValueError
+        Without a unit, with a value that is not finite, or with ``None`` and no note.
+    """
+
+    name: str
+    value: float | None
+    unit: str
+    better: Better
+    samples: int | None = None
+    low: float | None = None
+    high: float | None = None
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse a metric that cannot be read: no unit, not finite, missing without a reason."""
+        if not self.unit:
+            raise ValueError(f"metric {self.name}: a metric needs a unit")
+        for label, number in (("value", self.value), ("low", self.low), ("high", self.high)):
+            if number is not None and not math.isfinite(number):
+                raise ValueError(f"metric {self.name}: {label} is {number}; use None and a note")
+        if self.value is None and not self.note:
+            raise ValueError(f"metric {self.name}: no value and no note that says why")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One case, measured. All members but `metrics` are plain JSON values."""
+
+    id: str
+    case: dict[str, Any]
+    metrics: tuple[Metric, ...]
+    curves: dict[str, list[dict[str, Any]]]
+    layers: tuple[dict[str, Any], ...]
+    assumptions: dict[str, Any]
+    environment: dict[str, Any]
+    notes: tuple[str, ...] = ()
+    schema: str = field(default=SCHEMA)
+
+    def metric(self, name: str) -> Metric:
+        """The metric called `name`; `KeyError` names those there are."""
+        for metric in self.metrics:
+            if metric.name == name:
+                return metric
+        raise KeyError(f"{name}; this run has {', '.join(m.name for m in self.metrics)}")
+
+    def to_json(self) -> str:
+        """Indented JSON, keys in the order of the declaration."""
+        record = {"schema": self.schema, **{k: v for k, v in asdict(self).items() if k != "schema"}}
+        return json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def content_hash(value: Any) -> str:
+    """sha256 of the canonical JSON form of `value`.
+
+    >>> content_hash({"b": 1, "a": 2}) == content_hash({"a": 2, "b": 1})
+    True
+    """
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def read_run(path: Path | str) -> Run:
+    """The run in the file at `path`, or in the output folder at `path`.
+
+    Raises
+    ------
+    RunFileError
+        Missing, not JSON, another schema, or members missing.
+    """
+    path = Path(path)
+    if path.is_dir():
+        path = path / "run.json"
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RunFileError(
+            f"{path}: cannot be read ({error.strerror}); expected a run.json or the folder that holds it, "
+            "as written by python -m convert"
+        ) from error
+    except ValueError as error:
+        raise RunFileError(f"{path}: not a run file (no JSON: {error}); expected {SCHEMA}") from error
+    schema = record.get("schema") if isinstance(record, dict) else None
+    if schema != SCHEMA:
+        raise RunFileError(f"{path}: schema is {schema!r}; this version reads {SCHEMA!r}; convert the model again")
+    try:
+        metrics = tuple(Metric(**metric) for metric in record.pop("metrics"))
+        layers, notes = tuple(record.pop("layers")), tuple(record.pop("notes", ()))
+        return Run(metrics=metrics, layers=layers, notes=notes, **record)
+    except (TypeError, ValueError, KeyError) as error:
+        raise RunFileError(f"{path}: damaged run file ({error}); convert the model again") from error
+
+
+def write_run(run: Run, path: Path) -> None:
+    """Write `run` to `path` atomically."""
+    write_atomically(path, run.to_json().encode())
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write `content` to a neighbour of `path` and rename it, so that no reader sees half a file."""
+    path = Path(path)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        Path(name).chmod(0o666 & ~umask)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
