@@ -1,0 +1,183 @@
+"""What an energy model is, and what it answers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from evaluate.energy.constants import Constant
+from evaluate.operations import OpCount
+
+__all__ = ["Bill", "Breakdown", "EnergyModel", "Span", "joules_in_words", "rounded"]
+
+
+@dataclass(frozen=True)
+class Span:
+    """A modelled value with its range over the price lists of the model: no statistical error."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Bill:
+    """Joules per inference, term by term, at one price list.
+
+    Parameters
+    ----------
+    prices : str
+        Name of the price list.
+    ann : dict of str to float
+        The ANN, dense: every multiply-accumulate is done.
+    ann_sparse : dict of str to float
+        The ANN on a machine that skips products of zero activations.
+    snn : dict of str to float
+        The spiking network; the term of its SynOps is called ``accumulates``.
+    rho_break_even : float
+        Spikes per synapse and inference at which accumulates cost what the dense MACs they replace cost.
+    rho_break_even_all_terms : float or None
+        The same when the other terms of both networks are counted; not above 0 when they alone cost more
+        than the ANN; None without spiking layers.
+    """
+
+    prices: str
+    ann: dict[str, float]
+    ann_sparse: dict[str, float]
+    snn: dict[str, float]
+    rho_break_even: float
+    rho_break_even_all_terms: float | None
+
+    @property
+    def ann_j(self) -> float:
+        """Joules per inference of the dense ANN."""
+        return math.fsum(self.ann.values())
+
+    @property
+    def ann_sparse_j(self) -> float:
+        """Joules per inference of the ANN that skips zero activations."""
+        return math.fsum(self.ann_sparse.values())
+
+    @property
+    def snn_j(self) -> float:
+        """Joules per inference of the spiking network, all terms."""
+        return math.fsum(self.snn.values())
+
+
+@dataclass(frozen=True)
+class Breakdown:
+    """What a model makes of the counts of one conversion.
+
+    Parameters
+    ----------
+    nominal : Bill
+        At the price list that was asked for.
+    alternatives : tuple of Bill
+        At every other price list of the model.
+    synops : float
+        SynOps per inference, all layers.
+    rho : float or None
+        SynOps over dense MACs of the spiking layers: spikes per synapse and inference; None without them.
+    """
+
+    nominal: Bill
+    alternatives: tuple[Bill, ...]
+    synops: float
+    rho: float | None
+
+    @property
+    def bills(self) -> tuple[Bill, ...]:
+        """All bills, the nominal first."""
+        return (self.nominal, *self.alternatives)
+
+    def energy(self, network: str) -> Span:
+        """Joules per inference of ``ann``, ``ann_sparse`` or ``snn``."""
+        return self._span(lambda bill: float(getattr(bill, f"{network}_j")))
+
+    def ratio(self, baseline: str = "ann") -> Span | None:
+        """SNN joules over those of `baseline` (``ann`` or ``ann_sparse``), price list by price list.
+
+        Both sides of a ratio are paid at the same prices. None if the baseline costs nothing.
+        """
+        if any(getattr(bill, f"{baseline}_j") <= 0 for bill in self.bills):
+            return None
+        return self._span(lambda bill: bill.snn_j / float(getattr(bill, f"{baseline}_j")))
+
+    def efficiency(self) -> Span | None:
+        """SynOps/s/W = SynOps per inference / joules of all terms of the SNN; None without SynOps.
+
+        It rewards waste (more spikes spread the fixed terms): read it beside joules and accuracy.
+        """
+        return self._span(lambda bill: self.synops / bill.snn_j) if self.synops > 0 else None
+
+    def marginal_efficiency(self) -> Span | None:
+        """SynOps/s/W of the accumulates alone: a property of the price list, the same for every network."""
+        return self._span(lambda bill: self.synops / bill.snn["accumulates"]) if self.synops > 0 else None
+
+    def _span(self, measure: Callable[[Bill], float]) -> Span:
+        """`measure` of the nominal bill, smallest and largest of all bills."""
+        values = [measure(bill) for bill in self.bills]
+        return Span(values[0], min(values), max(values))
+
+
+class EnergyModel(Protocol):
+    """Counts in, joules by term out. Pass your own: there is nothing to register."""
+
+    @property
+    def name(self) -> str:
+        """Short name; every joule is printed beside it."""
+
+    @property
+    def version(self) -> str:
+        """Changes whenever the same counts give other joules."""
+
+    @property
+    def citation(self) -> str:
+        """Where prices and formula come from."""
+
+    @property
+    def scope(self) -> str:
+        """What is paid for, in words."""
+
+    @property
+    def formula(self) -> str:
+        """The formula as text."""
+
+    @property
+    def unpriced(self) -> tuple[str, ...]:
+        """What happens and is not paid for."""
+
+    @property
+    def low_high_meaning(self) -> str:
+        """What the range of a `Span` of this model is."""
+
+    @property
+    def constants(self) -> tuple[Constant, ...]:
+        """Every constant that enters a price."""
+
+    def price(self, counts: Sequence[OpCount], *, encoder_repeats: int = 1) -> Breakdown:
+        """Joules per inference; `encoder_repeats` is how often the analog first layer is computed."""
+
+
+def rounded(value: float) -> float:
+    """`value` at two significant digits, all that a modelled joule supports.
+
+    >>> rounded(1.2345e-06)
+    1.2e-06
+    """
+    return float(f"{value:.1e}")
+
+
+def joules_in_words(joules: float) -> str:
+    """Joules at two significant digits with an SI prefix, in ASCII.
+
+    >>> joules_in_words(1.2345e-06), joules_in_words(9.96e-10)
+    ('1.2 uJ', '1 nJ')
+    """
+    value = rounded(joules)
+    for factor, unit in ((1.0, "J"), (1e-3, "mJ"), (1e-6, "uJ"), (1e-9, "nJ"), (1e-12, "pJ")):
+        if value >= factor:
+            return f"{rounded(value / factor):g} {unit}"
+    return f"{rounded(value / 1e-15):g} fJ"

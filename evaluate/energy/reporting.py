@@ -1,0 +1,105 @@
+"""Energy as JSON-ready records for the run file: results with their assumptions, and published baselines."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from evaluate.energy.constants import Constant, read_constants
+from evaluate.energy.model import Breakdown, EnergyModel, Span
+from evaluate.energy.verdict import thresholds, verdict
+
+__all__ = ["as_record", "baselines_record"]
+
+_HERE = Path(__file__).parent
+
+
+def as_record(model: EnergyModel, breakdown: Breakdown) -> dict[str, Any]:
+    """Everything a reader needs to judge the joules of one run.
+
+    Returns
+    -------
+    dict
+        ``terms`` in J per inference at the nominal prices (network -> term -> J, not rounded: display with
+        `rounded`); ``totals``, ``ratio``, ``efficiency`` as ``{value, low, high}``; the model's identity,
+        ``constants`` as printed with their sources, ``unpriced`` terms, ``rho`` and its break-even,
+        published ``thresholds`` and the ``verdict`` in sentences.
+    """
+    bill = breakdown.nominal
+    efficiency = breakdown.efficiency()
+    return {
+        "name": model.name,
+        "version": model.version,
+        "formula": model.formula,
+        "citation": model.citation,
+        "scope": model.scope,
+        "prices": bill.prices,
+        "terms": {"ann": bill.ann, "ann_sparse": bill.ann_sparse, "snn": bill.snn},
+        "terms_unit": "J",
+        "totals": {network: asdict(breakdown.energy(network)) for network in ("ann", "ann_sparse", "snn")},
+        "ratio": {base: _record(breakdown.ratio(base)) for base in ("ann", "ann_sparse")},
+        "efficiency": {
+            "unit": "SynOps/s/W",
+            "all_terms": _record(efficiency),
+            "marginal": _record(breakdown.marginal_efficiency()),
+            "joule_per_synop": 1 / efficiency.value if efficiency else None,
+        },
+        "constants": [_printed(constant) for constant in model.constants],
+        "unpriced": list(model.unpriced),
+        "rho": breakdown.rho,
+        "rho_unit": "spikes per synapse and inference",
+        "rho_break_even": bill.rho_break_even,
+        "rho_break_even_all_terms": bill.rho_break_even_all_terms,
+        "thresholds": [_printed(row) for row in thresholds()],
+        "verdict": list(verdict(model, breakdown)),
+        "low_high_meaning": model.low_high_meaning,
+    }
+
+
+def baselines_record() -> dict[str, Any]:
+    """Published figures to stand beside a result.
+
+    Returns
+    -------
+    dict
+        ``biology``: ``line`` (the row of the seed value), ``band`` and ``whiskers`` (low, high) in ``unit``,
+        ``rows`` (with their ``assumption``) and the ``footnote`` to print with them. ``hardware``: rows.
+        Each row is a `Constant` as printed with ``ops_per_joule``, ``joule_per_op``, their ``_low`` and
+        ``_high`` and ``ops_unit``, which keeps SynOps/s/W apart from MAC/J.
+    """
+    table = tomllib.loads((_HERE / "biology.toml").read_text(encoding="utf-8"))
+    constants = read_constants(_HERE / "biology.toml")
+    rows = [{**_row(constant), "assumption": constant.note} for constant in constants]
+    line = next(row for row in rows if row["evidence"] == "seed")
+    biology = {"line": line, **table["plot"], "rows": rows, "footnote": " ".join(table["footnote"].split())}
+    return {"biology": biology, "hardware": [_row(c) for c in read_constants(_HERE / "hardware.toml")]}
+
+
+def _row(constant: Constant) -> dict[str, Any]:
+    """A baseline as printed and as operations per joule."""
+    ends = [end for end in (constant.low, constant.high) if end is not None]
+    scale = constant.si_value / constant.value_as_printed
+    per_joule = [1 / (end * scale) if constant.si_unit == "J" else end * scale for end in ends]
+    return {
+        **_printed(constant),
+        "ops_unit": "SynOps/s/W" if constant.quantity == "SynOp" else f"{constant.quantity}/J",
+        "ops_per_joule": constant.ops_per_joule,
+        "ops_per_joule_low": min(per_joule, default=None),
+        "ops_per_joule_high": max(per_joule, default=None),
+        "joule_per_op": constant.joules_per_op,
+        "joule_per_op_low": 1 / max(per_joule) if per_joule else None,
+        "joule_per_op_high": 1 / min(per_joule) if per_joule else None,
+    }
+
+
+def _printed(constant: Constant) -> dict[str, Any]:
+    """A constant as its source prints it: `value`, `low` and `high` in `unit`."""
+    renamed = {"value_as_printed": "value", "unit_as_printed": "unit"}
+    return {renamed.get(key, key): value for key, value in asdict(constant).items()}
+
+
+def _record(span: Span | None) -> dict[str, float] | None:
+    """A span as a dict, None as None."""
+    return None if span is None else asdict(span)

@@ -1,0 +1,87 @@
+"""What a result was computed with and on; no host names, no user names, no paths."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+__all__ = ["environment"]
+
+_PACKAGES = ("ann2spike", "torch", "numpy", "scikit-learn", "safetensors")
+_SOURCE_TREE = Path(__file__).resolve().parent.parent
+
+
+def environment() -> dict[str, Any]:
+    """The machine and the software as a JSON-ready dict.
+
+    Returns
+    -------
+    dict
+        ``python``, ``platform``, ``processor``, ``cpu_count``; ``torch_threads`` (None unless torch is
+        already imported: asking must not import it); ``packages`` (name -> version, None when absent);
+        ``git`` (``commit``, ``dirty``: a tracked file differs; None when the source is no checkout of its
+        own); ``time_utc`` (ISO 8601).
+    """
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processor": _processor(),
+        "cpu_count": os.cpu_count(),
+        "torch_threads": _torch_threads(),
+        "packages": {name: _version(name) for name in _PACKAGES},
+        "git": _git(_SOURCE_TREE),
+        "time_utc": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _processor() -> str:
+    """The name of the processor where the system tells it, else the architecture."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.machine()
+
+
+def _torch_threads() -> int | None:
+    """Threads that torch computes with, if torch is there already."""
+    torch = sys.modules.get("torch")
+    return int(torch.get_num_threads()) if torch is not None else None
+
+
+def _version(name: str) -> str | None:
+    """The installed version of a distribution, None when absent."""
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _git(tree: Path) -> dict[str, Any] | None:
+    """Commit and cleanness of `tree` if it is the root of a checkout, else None."""
+    root = _ask_git(tree, "rev-parse", "--show-toplevel")
+    commit = _ask_git(tree, "rev-parse", "HEAD")
+    # Installed into an environment inside somebody's checkout, the commit found would be of another project.
+    if not root or not commit or Path(root).resolve() != tree:
+        return None
+    changes = _ask_git(tree, "status", "--porcelain", "--untracked-files=no")
+    return {"commit": commit, "dirty": None if changes is None else bool(changes)}
+
+
+def _ask_git(tree: Path, *arguments: str) -> str | None:
+    """The answer of git, stripped; None when there is no git, no repository or no answer in time."""
+    try:
+        answer = subprocess.run(
+            ["git", "-C", str(tree), *arguments], capture_output=True, text=True, timeout=5, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return answer.stdout.strip()
