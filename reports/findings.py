@@ -1,0 +1,185 @@
+"""What a run found, in sentences: kept or lost, won or lost, or unmeasured and how to measure it.
+
+The headline of the page and the lines of the terminal say the same, so both take their words from here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from evaluate.records import Metric, Run
+from reports.fields import branch, metric, number, plain, sentences, text
+from reports.quantities import (
+    UNMEASURED,
+    interval,
+    joules,
+    percent,
+    points,
+    power_of_ten,
+    quantity,
+    significant,
+    times,
+)
+
+__all__ = [
+    "accuracy",
+    "agreement",
+    "efficiency",
+    "energy",
+    "energy_model",
+    "energy_verdict",
+    "latency",
+    "missing",
+    "network_efficiency",
+    "published",
+    "seed_line",
+]
+
+_RIVALS = (
+    ("ann", "energy.ann_j", "the dense ANN"),
+    ("ann_sparse", "energy.ann_sparse_j", "the sparsity-aware ANN"),
+)
+
+
+def missing(metric: Metric) -> str:
+    """That `metric` was not measured and how to measure it, or that it was not reached."""
+    note = plain(metric.note).rstrip(".")
+    return note if note.startswith("not reached") else f"{UNMEASURED} ({note})"
+
+
+def accuracy(run: Run) -> str:
+    """Both accuracies, and the interval of their difference in words."""
+    ann, snn, gap = (metric(run, name) for name in ("ann.accuracy", "snn.accuracy", "accuracy.difference"))
+    if ann.value is None or snn.value is None:
+        return missing(snn if snn.value is None else ann)
+    both = f"ANN {percent(ann.value, ann.samples)}, SNN {percent(snn.value, snn.samples)}"
+    samples = f" on {snn.samples:,} samples" if snn.samples else ""
+    return f"{both}{samples}; {_difference(gap)}"
+
+
+def _difference(gap: Metric) -> str:
+    """The difference of the accuracies: gained, lost, or too small for these samples to show."""
+    if gap.value is None:
+        return f"difference {missing(gap)}"
+    shown = points(gap.value, gap.samples)
+    if gap.low is None or gap.high is None:
+        return f"difference {shown}, no interval"
+    span = f"95 % interval {interval(gap)}"
+    if gap.low > 0:
+        return f"the SNN is better: {shown} ({span})"
+    if gap.high < 0:
+        return f"the SNN loses accuracy: {shown} ({span})"
+    return f"difference {shown}, too small for these samples to show ({span})"
+
+
+def agreement(run: Run) -> str:
+    """How often both networks give the same answer."""
+    same = metric(run, "agreement")
+    if same.value is None:
+        return missing(same)
+    samples = f"{same.samples:,} samples" if same.samples else "samples"
+    return f"both networks give the same answer on {percent(same.value, same.samples)} of {samples}"
+
+
+def latency(run: Run) -> str:
+    """How long the spiking network takes to come near the accuracy of the ANN."""
+    names = ("steps_within_0.5pp", "steps_within_0.1pp", "ms_within_0.5pp")
+    half, tenth, ms = (metric(run, f"latency.{name}") for name in names)
+    if half.value is None and half.note == tenth.note:
+        return f"to within 0.5 and 0.1 points of the ANN: {missing(half)}"
+    duration = f" ({quantity(ms.value, ms.unit)})" if ms.value is not None and half.value is not None else ""
+    first, second = (
+        missing(each) if each.value is None else quantity(each.value, each.unit) for each in (half, tenth)
+    )
+    return f"{first}{duration} to within 0.5 points of the ANN's accuracy; {second} to within 0.1"
+
+
+def energy_model(run: Run) -> str:
+    """Name and version of the model behind the joules."""
+    model = branch(run.assumptions, "energy")
+    return " ".join(filter(None, (text(model, "name", "unnamed energy model"), text(model, "version"))))
+
+
+def energy(run: Run) -> str:
+    """Modelled energy of one inference, of the spiking network and of its rivals."""
+    spiking = metric(run, "energy.snn_j")
+    if spiking.value is None:
+        return missing(spiking)
+    named = (("SNN", spiking), *((rival, metric(run, name)) for _, name, rival in _RIVALS))
+    shown = (f"{who} {missing(each) if each.value is None else joules(each.value)}" for who, each in named)
+    return f"{', '.join(shown)} per inference"
+
+
+def energy_verdict(run: Run) -> str:
+    """Whether the spiking network wins or loses on modelled energy, against each form of the ANN."""
+    spiking = metric(run, "energy.snn_j")
+    if spiking.value is None:
+        return missing(spiking)
+    outcomes: dict[str, list[str]] = {}
+    for key, name, rival in _RIVALS:
+        ann = metric(run, name)
+        if ann.value is not None and ann.value > 0:
+            ratio = spiking.value / ann.value
+            outcome = "wins" if ratio < 1 else "loses" if ratio > 1 else "ties"
+            against = f"{times(ratio)} the energy of {rival}{_ratio_range(run, key)}"
+            outcomes.setdefault(outcome, []).append(against)
+    if not outcomes:
+        return f"{UNMEASURED} (no modelled energy of the ANN to compare with)"
+    parts = (f"{outcome} with {' and '.join(against)}" for outcome, against in outcomes.items())
+    return f"the SNN {', but '.join(parts)}"
+
+
+def published(run: Run) -> str:
+    """What published thresholds make of it: the sentence that sums up the energy model's verdict."""
+    verdict = sentences(branch(run.assumptions, "energy"), "verdict")
+    return verdict[-1].rstrip(".") if verdict else "no thresholds in this run file"
+
+
+def _ratio_range(run: Run, key: str) -> str:
+    """What the ratio is at the other prices of the model, both networks paid at the same ones."""
+    span = branch(run.assumptions, "energy", "ratio", key)
+    low, high = number(span, "low"), number(span, "high")
+    if low is None or high is None or low == high:
+        return ""
+    turns = ", so the order depends on the prices" if low < 1 < high else ""
+    return f" ({significant(low)} to {significant(high)} over its price lists{turns})"
+
+
+def seed_line(run: Run) -> tuple[float, str] | None:
+    """Value and label of the line that efficiencies are held against."""
+    line = branch(run.assumptions, "baselines", "biology", "line")
+    value = number(line, "ops_per_joule") or number(line, "value")
+    label = "seed value" if text(line, "evidence") == "seed" else text(line, "name", "reference")
+    return None if not value or value <= 0 else (value, text(line, "label", label))
+
+
+def efficiency(run: Run) -> str:
+    """SynOps/s/W, against the reference line."""
+    found, line = metric(run, "efficiency.synops_per_s_per_w"), seed_line(run)
+    if found.value is None:
+        return missing(found)
+    shown = quantity(found.value, found.unit)
+    if line is None:
+        return f"{shown}; no reference line in this run file"
+    value, label = line
+    side = "above" if found.value > value else "below"
+    return (
+        f"{shown}, {side} the line at {power_of_ten(value)} ({label}), {times(found.value / value)} its value"
+    )
+
+
+def network_efficiency(run: Run) -> list[dict[str, Any]]:
+    """SynOps per joule of the run's network: with all that the model prices, and of the SynOps' own term.
+
+    The second is the slope, what one SynOp more would cost. Under a price list it is the reciprocal of the
+    price of a SynOp, the same for every network.
+    """
+    whole = metric(run, "efficiency.synops_per_s_per_w")
+    slope = branch(run.assumptions, "energy", "efficiency", "marginal")
+    spans = (("all-in", asdict(whole)), ("marginal", slope))
+    keys = {"ops_per_joule": "value", "ops_per_joule_low": "low", "ops_per_joule_high": "high"}
+    rows = [
+        {"scope": scope, **{key: number(span, end) for key, end in keys.items()}} for scope, span in spans
+    ]
+    return [row for row in rows if row["ops_per_joule"]]

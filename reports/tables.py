@@ -1,0 +1,149 @@
+"""The rows of a run as Markdown tables, none wider than a page bears."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from evaluate.records import Run
+from reports.fields import branch, entries, metric, number, text
+from reports.markup import table
+from reports.quantities import UNMEASURED, count, interval, joules, percent, reading
+
+__all__ = [
+    "coverage",
+    "facts",
+    "metrics",
+    "neurons",
+    "steps",
+    "synapses",
+    "terms",
+]
+
+_ENERGIES = (
+    ("ann", "ANN, dense", "energy.ann_j"),
+    ("ann_sparse", "ANN, sparsity-aware", "energy.ann_sparse_j"),
+    ("snn", "SNN", "energy.snn_j"),
+)
+
+
+def metrics(run: Run) -> str:
+    """Every metric with its interval, samples and note."""
+    return table(
+        ["metric", "value", "interval", "better", "samples", "note"],
+        (
+            [f"`{m.name}`", reading(m), interval(m), m.better, count(m.samples) if m.samples else "", m.note]
+            for m in run.metrics
+        ),
+    )
+
+
+def steps(run: Run) -> str:
+    """The steps that were asked for, one a row."""
+    samples = metric(run, "agreement").samples
+    rows = []
+    for row in entries(run.curves, "steps"):
+        accuracy, agreement = (
+            UNMEASURED if value is None else percent(value, samples)
+            for value in (number(row, "accuracy"), number(row, "agreement"))
+        )
+        work = [_count(row, key) for key in ("spikes_per_neuron", "synops")]
+        rows.append(
+            [
+                _count(row, "steps"),
+                _count(row, "ms"),
+                accuracy,
+                agreement,
+                *work,
+                _joules(row, "energy_snn_j"),
+            ]
+        )
+    headers = ["steps", "ms", "accuracy", "agreement", "spikes per neuron", "SynOps", "modelled energy"]
+    return table(headers, rows)
+
+
+def neurons(run: Run) -> str:
+    """The layers that fire."""
+    rows = []
+    for row in run.layers:
+        if number(row, "neurons") is None:
+            continue
+        low, median, high = (_count(row, f"threshold_{part}") for part in ("low", "median", "high"))
+        threshold = f"{median} ({low} to {high})" if low != high else median
+        counts = [_count(row, key) for key in ("rate", "spikes", "neuron_updates")]
+        rows.append([text(row, "name"), text(row, "neuron"), _count(row, "neurons"), threshold, *counts])
+    headers = ["layer", "neuron", "neurons", "threshold", "spikes per neuron and step", "spikes", "updates"]
+    return table(headers, rows)
+
+
+def synapses(run: Run) -> str:
+    """The layers that have weights."""
+    rows = [
+        row for row in run.layers if any(number(row, key) for key in ("ann_macs", "encoder_macs", "synops"))
+    ]
+    total = sum(number(row, "synops") or 0.0 for row in rows)
+    cells = []
+    for row in rows:
+        synops = number(row, "synops")
+        share = percent(synops / total) if synops is not None and total > 0 else ""
+        macs = [_count(row, key) for key in ("ann_macs", "encoder_macs", "synops")]
+        cells.append(
+            [text(row, "name"), text(row, "place"), text(row, "kind"), *macs, share, _count(row, "rho")]
+        )
+    headers = [
+        "layer",
+        "place",
+        "kind",
+        "MACs of the ANN",
+        "encoder MACs",
+        "SynOps",
+        "share of SynOps",
+        "rho",
+    ]
+    return table(headers, cells)
+
+
+def terms(run: Run) -> str:
+    """Modelled joules by term, a column for each network."""
+    parts = {key: branch(run.assumptions, "energy", "terms", key) for key, _, _ in _ENERGIES}
+    names = list(dict.fromkeys(name for part in parts.values() for name in part))
+    rows = [
+        [name.replace("_", " "), *(_joules(parts[key], name) for key, _, _ in _ENERGIES)] for name in names
+    ]
+    totals = (metric(run, name) for _, _, name in _ENERGIES)
+    total = ["**total**", *(reading(m) if m.value is None else f"**{reading(m)}**" for m in totals)]
+    return table(["term", *(title for _, title, _ in _ENERGIES)], [*rows, total])
+
+
+def coverage(run: Run) -> str:
+    """What became of every operation of the model."""
+    keys = ("place", "op", "fate", "becomes", "why")
+    rows = entries(run.case, "coverage")
+    return table(
+        ["place", "operation", "fate", "becomes", "why"], ([text(row, k) for k in keys] for row in rows)
+    )
+
+
+def facts(record: dict[str, Any]) -> str:
+    """Names and values, one a row, paths into objects included; empty values are left out."""
+    return table(["what", "value"], [row for row in _flat(record) if row[1]])
+
+
+def _flat(record: dict[str, Any], prefix: str = "") -> list[list[str]]:
+    """The leaves of a tree of objects, with their paths."""
+    rows = []
+    for key in record:
+        inner = branch(record, key)
+        rows += _flat(inner, f"{prefix}{key}, ") if inner else [[f"{prefix}{key}", text(record, key)]]
+    return rows
+
+
+def _count(row: dict[str, Any], key: str) -> str:
+    """The number under `key`, empty where there is none."""
+    value = number(row, key)
+    return "" if value is None else count(value)
+
+
+def _joules(row: dict[str, Any], key: str) -> str:
+    """The joules under `key`, empty where there are none."""
+    value = number(row, key)
+    return "" if value is None else joules(value)
