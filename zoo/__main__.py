@@ -1,0 +1,198 @@
+"""The command line of the zoo: `python -m zoo list | show | train | verify | export`.
+
+Exit codes: 0 good, 1 a bug, 2 the user's input or a verification that failed.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+import zoo
+from zoo.catalogue import WEIGHTS, write_manifest
+from zoo.errors import ZooError
+from zoo.training import Epoch, Recipe
+from zoo.writing import export_module
+
+__all__ = ["export", "list_networks", "main", "show", "train", "verify"]
+
+_app = typer.Typer(
+    help="Reference networks and data sets.",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+_out = Console(soft_wrap=True, highlight=False, markup=False)
+
+_Name = Annotated[str, typer.Argument(metavar="NAME", help="A network of the zoo, see python -m zoo list.")]
+_Out = Annotated[
+    Path | None, typer.Option("--out", metavar="FILE", help="Checkpoint to write [NAME.safetensors].")
+]
+_Epochs = Annotated[
+    int | None, typer.Option(min=1, metavar="N", help="Instead of the recipe's number of epochs.")
+]
+_Threads = Annotated[int | None, typer.Option(min=1, metavar="N", help="CPU threads [all cores].")]
+_Install = Annotated[bool, typer.Option("--install", help="Replace the weights that come with the zoo.")]
+
+
+@_app.command("list", epilog="Example: python -m zoo list")
+def list_networks() -> None:
+    """List the networks: data set, size, accuracy."""
+    table = Table(box=None, pad_edge=False)
+    for column, justify in (
+        ("name", "left"),
+        ("data", "left"),
+        ("parameters", "right"),
+        ("accuracy", "right"),
+    ):
+        table.add_column(column, justify=justify, no_wrap=True)  # type: ignore[arg-type]
+    table.add_column("test samples", justify="right", no_wrap=True)
+    for network in map(zoo.load, zoo.names()):
+        facts = (f"{network.parameters:,}", f"{network.accuracy:.2%}", f"{network.samples:,}")
+        table.add_row(network.name, network.data, *facts)
+    _out.print(table)
+
+
+@_app.command(epilog="Example: python -m zoo show digits-relu")
+def show(name: _Name) -> None:
+    """Show one network: facts, layers, data splits and recipe."""
+    network = zoo.load(name)
+    _out.print(f"{network.name}: {network.description}")
+    _out.print(f"  accuracy      {network.accuracy:.2%} on {network.samples:,} test samples")
+    _out.print(f"  parameters    {network.parameters:,}")
+    _out.print(f"  sample shape  {network.sample_shape}")
+    _out.print(f"  licence       {network.licence}")
+    _out.print(f"  sha256        {network.sha256}")
+    _out.print(f"  data          {network.data}: {_split_note(network.data)}")
+    _out.print(f"\n{network.module}\n\nrecipe")
+    for key, value in asdict(zoo.recipe(name)).items():
+        _out.print(f"  {key:<18} {value}")
+
+
+@_app.command(epilog="Example: python -m zoo train digits-relu --out my.safetensors")
+def train(
+    name: _Name,
+    path: _Out = None,
+    epochs: _Epochs = None,
+    threads: _Threads = None,
+    install: _Install = False,
+) -> None:
+    """Train a network by its recipe and write its checkpoint."""
+    recipe = zoo.recipe(name, epochs)
+    target = _target(name, path, install)
+    if threads is not None:
+        torch.set_num_threads(threads)
+    test = zoo.open_dataset(recipe.data).scored()
+    module, history = _train_with_bar(recipe)
+    reached = zoo.accuracy(module, test)
+    zoo.save_checkpoint(
+        target, module, network=name, accuracy=reached, samples=len(test), recipe_sha256=recipe.sha256
+    )
+    if install:
+        write_manifest()
+    last = history[-1]
+    _out.print(f"training loss {last.loss:.4f}, training accuracy {last.accuracy:.2%} (last epoch)")
+    _out.print(f"test accuracy {reached:.2%} on {len(test):,} samples; {_judged(recipe, reached, epochs)}")
+    _out.print(f"wrote {target}")
+
+
+@_app.command(epilog="Example: python -m zoo verify --all")
+def verify(
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="A network of the zoo.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="All networks.")] = False,
+) -> None:
+    """Check hash and test accuracy of the installed weights."""
+    if (name is None) != every:
+        raise ZooError("verify: expected either a NAME or --all; e.g. python -m zoo verify --all")
+    failed = False
+    for each in zoo.names() if name is None else (name,):
+        found = zoo.verify(each)
+        word = "DIFFERS" if found.faults else "verified"
+        _out.print(f"{each}: {word}, accuracy {found.measured:.2%} on {found.samples:,} test samples")
+        for fault in found.faults:
+            _out.print(f"  {fault}")
+        failed = failed or bool(found.faults)
+    if failed:
+        raise ZooError(
+            "verify: the installed weights are not those stated; expected no difference\n"
+            "install ann2spike again, or train them: python -m zoo train NAME --install"
+        )
+
+
+@_app.command(epilog="Example: python -m zoo export fashion-cnn-relu model.pt")
+def export(
+    name: _Name, file: Annotated[Path, typer.Argument(metavar="FILE", help="File to write, e.g. model.pt.")]
+) -> None:
+    """Write a network as a model.pt, the whole module."""
+    export_module(zoo.load(name).module, file)
+    _out.print(f"wrote {file}")
+
+
+def main() -> None:
+    """Run the command line; what the user can mend ends in a message and exit code 2."""
+    try:
+        _app(prog_name="python -m zoo")
+    except ZooError as error:
+        sys.stderr.write(f"error: {error}\n")
+        sys.exit(2)
+
+
+def _split_note(data: str) -> str:
+    try:
+        return zoo.open_dataset(data).split_note
+    except zoo.MissingDatasetError:
+        return "not on this machine; python -m zoo verify says how to get it"
+
+
+def _target(name: str, path: Path | None, install: bool) -> Path:
+    """Where the checkpoint goes, refused before the training rather than after it."""
+    if install and path is not None:
+        raise ZooError("train: --out and --install together; expected one of them")
+    target = (WEIGHTS if install else Path()) / f"{name}.safetensors" if path is None else path
+    if not target.parent.is_dir() or target.is_dir():
+        raise ZooError(f"{target}: cannot be written; expected a file in an existing folder; change --out")
+    if target.resolve().parent == WEIGHTS.resolve() and not install:
+        raise ZooError(f"{target}: among the installed weights; pass --install, or another --out")
+    return target
+
+
+def _train_with_bar(recipe: Recipe) -> tuple[torch.nn.Sequential, tuple[Epoch, ...]]:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=_out, transient=True) as bar:
+        task = bar.add_task(f"training {recipe.network}", total=None)
+
+        def progress(step: int, steps: int, loss: float) -> None:
+            text = f"training {recipe.network}, loss {loss:.3f}"
+            bar.update(task, completed=step, total=steps, description=text)
+
+        try:
+            return zoo.train(recipe, progress)
+        except KeyboardInterrupt:
+            bar.console.print("stopped; nothing was written")
+            raise typer.Exit(130) from None
+
+
+def _judged(recipe: Recipe, reached: float, epochs: int | None) -> str:
+    stated = f"{recipe.expected_accuracy:.2%}, tolerance {recipe.tolerance:.2%}"
+    if epochs is not None:
+        return f"the full recipe is expected to reach {stated}; this run had --epochs {epochs}"
+    low = reached < recipe.expected_accuracy - recipe.tolerance
+    return f"{'below' if low else 'as'} expected by the recipe ({stated})"
+
+
+if __name__ == "__main__":
+    main()

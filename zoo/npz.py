@@ -1,0 +1,184 @@
+"""A user's own samples: an .npz file with an array x (n, ...) and, where there are labels, y (n,).
+
+Nothing in such a file is trusted: pickled objects are never read, headers are checked against the sizes in
+the file, and values are checked when they are loaded.
+"""
+
+from __future__ import annotations
+
+import lzma
+import math
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.lib import format as npy
+
+from zoo.errors import DatasetError, MissingDatasetError
+from zoo.samples import Dataset, Samples
+
+__all__ = ["open_npz"]
+
+_Array = np.ndarray[Any, np.dtype[Any]]
+
+_LARGEST_BYTES = 8 * 2**30  # of x as float32; a zip can claim far more than it holds
+_LARGEST_CLASS = 2**31 - 1
+_SPLIT_SEED = 20260102
+_MAKE_IT = "make it with: numpy.savez(FILE, x=x, y=y)"
+_UNREADABLE = (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error, lzma.LZMAError)
+
+
+@dataclass(frozen=True)
+class _Header:
+    """What the .npy header of one array declares."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+
+def open_npz(spec: str, path: str) -> Dataset:
+    """The data set in the file at `path`: 20 % of its samples for calibration, the others scored.
+
+    Raises
+    ------
+    MissingDatasetError
+        No such file.
+    DatasetError
+        Not an .npz, no ``x``, arrays of a type or shape that cannot be samples and labels; on reading also
+        NaN, infinity, and labels that are not class indices.
+    """
+    file = Path(path)
+    headers = _headers(file)
+    x, y = _checked_x(file, headers), headers.get("y")
+    count = x.shape[0]
+    _check_y(file, y, count)
+    calibration = max(1, count // 5) if count > 1 else 0
+    return Dataset(
+        spec=spec,
+        name=file.stem,
+        sample_shape=x.shape[1:],
+        classes=None,
+        class_names=(),
+        has_labels=y is not None,
+        split_note=f"A permutation of the file with a fixed seed: {calibration:,} samples (20 %) for "
+        f"calibration, {count - calibration:,} scored; {x.dtype} values are used as they are, not rescaled.",
+        splits={"calibration": calibration, "scored": count - calibration},
+        scored_split="scored",
+        calibration_split="calibration",
+        whole_split="whole",
+        read=lambda split: _read(file, split, calibration),
+    )
+
+
+def _headers(file: Path) -> dict[str, _Header]:
+    """Headers of x and y, checked against the size of their entries in the zip."""
+    if not file.is_file():
+        raise MissingDatasetError(f"{file}: no such file; expected an .npz with arrays x and y\n{_MAKE_IT}")
+    try:
+        with zipfile.ZipFile(file) as archive:
+            names = [Path(entry.filename).stem for entry in archive.infolist()]
+            return {name: _header(archive, name) for name in ("x", "y") if name in names}
+    except _UNREADABLE as error:
+        raise DatasetError(
+            f"{file}: not a readable .npz file ({error}); is it complete?\n{_MAKE_IT}"
+        ) from error
+
+
+def _header(archive: zipfile.ZipFile, name: str) -> _Header:
+    try:
+        entry = archive.getinfo(f"{name}.npy")
+    except KeyError as error:
+        raise ValueError(f"the entry of {name} is not called {name}.npy") from error
+    with archive.open(entry) as stream:
+        version = npy.read_magic(stream)
+        if version not in ((1, 0), (2, 0)):
+            raise ValueError(f"{name} is in npy format {version}; supported: 1.0, 2.0")
+        read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+        shape, _, dtype = read(stream)
+        size = stream.tell() + math.prod(shape) * dtype.itemsize
+    if not dtype.hasobject and size != entry.file_size:
+        raise ValueError(
+            f"{name} declares shape {shape} of {dtype}, {size} bytes; its entry has {entry.file_size}"
+        )
+    return _Header(shape, dtype)
+
+
+def _checked_x(file: Path, headers: dict[str, _Header]) -> _Header:
+    """The header of x, if x can hold samples."""
+    if "x" not in headers:
+        raise DatasetError(
+            f"{file}: has no array x; expected x of shape (n, ...) and, optionally, y (n,)\n{_MAKE_IT}"
+        )
+    x = headers["x"]
+    if x.dtype.kind not in "fiub":
+        raise DatasetError(
+            f"{file}: x is of type {x.dtype}; expected real numbers (float, integer or bool); "
+            "convert it, e.g. x.astype(numpy.float32)"
+        )
+    if len(x.shape) < 2 or 0 in x.shape:
+        raise DatasetError(
+            f"{file}: x has shape {x.shape}; expected (n, ...), n >= 1, with a shape for each sample"
+        )
+    if math.prod(x.shape) * 4 > _LARGEST_BYTES:
+        raise DatasetError(
+            f"{file}: x has shape {x.shape}, beyond {_LARGEST_BYTES / 2**30:.0f} GiB as float32; "
+            "score a part: numpy.savez(FILE, x=x[:n], y=y[:n])"
+        )
+    return x
+
+
+def _check_y(file: Path, y: _Header | None, count: int) -> None:
+    if y is not None and (y.shape != (count,) or y.dtype.kind not in "fiub"):
+        raise DatasetError(
+            f"{file}: y has shape {y.shape} of {y.dtype}; expected class indices of shape ({count},), "
+            f"one for each of the {count} samples in x; from one-hot rows: y.argmax(1)"
+        )
+
+
+def _read(file: Path, split: str, calibration: int) -> Samples:
+    try:
+        with np.load(file, allow_pickle=False) as arrays:
+            x, y = arrays["x"], arrays.get("y")
+    except (*_UNREADABLE, KeyError, MemoryError) as error:
+        raise DatasetError(f"{file}: cannot be loaded ({error}); is it complete?\n{_MAKE_IT}") from error
+    whole = Samples(_finite(file, x), None if y is None else _class_indices(file, y), split)
+    if split == "whole":
+        return whole
+    order = torch.randperm(len(whole), generator=torch.Generator().manual_seed(_SPLIT_SEED))
+    chosen = order[:calibration] if split == "calibration" else order[calibration:]
+    return whole.take(chosen.sort().values)
+
+
+def _finite(file: Path, x: _Array) -> torch.Tensor:
+    """Convert x to float32, if every value is finite there."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        values = np.ascontiguousarray(x, dtype=np.float32)
+    bad = ~np.isfinite(values)
+    if bad.any():
+        first = tuple(int(index[0]) for index in np.nonzero(bad))
+        raise DatasetError(
+            f"{file}: x has {int(bad.sum())} values that are NaN or infinite as float32, first at {first}\n"
+            "expected finite numbers; drop or repair these samples"
+        )
+    return torch.from_numpy(values)
+
+
+def _class_indices(file: Path, y: _Array) -> torch.Tensor:
+    """Convert y to int64, if every label is a class index."""
+    with np.errstate(invalid="ignore"):
+        bad = (
+            ~((y >= 0) & (y <= _LARGEST_CLASS) & (y == np.floor(y)))
+            if y.dtype.kind != "b"
+            else np.zeros_like(y)
+        )
+    if bad.any():
+        first = int(np.nonzero(bad)[0][0])
+        raise DatasetError(
+            f"{file}: y has {int(bad.sum())} labels that are not class indices, first {y[first]} at {first}\n"
+            "expected integers 0, 1, 2, ...; regression targets and probabilities are not supported"
+        )
+    return torch.from_numpy(y.astype(np.int64))
