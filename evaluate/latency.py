@@ -44,12 +44,7 @@ def steps_within(correct: Sequence[int], ann_correct: int, n: int, points: float
     4
     """
     counts = [int(count) for count in correct]
-    if (
-        n <= 0
-        or not math.isfinite(points)
-        or points < 0
-        or any(not 0 <= c <= n for c in [ann_correct, *counts])
-    ):
+    if n <= 0 or not math.isfinite(points) or points < 0 or any(not 0 <= c <= n for c in [ann_correct, *counts]):
         raise EvaluateError(
             f"steps_within: got n = {n}, points = {points}, ANN {ann_correct}, SNN {counts[:5]}...; expected "
             "n > 0, points >= 0 and counts from 0 to n; pass numbers of correct samples, not fractions"

@@ -23,9 +23,7 @@ _EXAMPLES = """Examples:
 
 Exit status: 0 good, 2 the run file or the folder cannot be used."""
 
-app = typer.Typer(
-    rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False, no_args_is_help=True
-)
+app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False, no_args_is_help=True)
 
 
 @app.callback(epilog=_EXAMPLES)
@@ -36,9 +34,7 @@ def main() -> None:
 @app.command("render", epilog=_EXAMPLES)
 def render_command(
     run: Annotated[Path, typer.Argument(help="A run.json, or the folder that holds it.")],
-    out: Annotated[
-        Path | None, typer.Option(help="Folder of the report; default: beside the run file.")
-    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the report; default: beside the run file.")] = None,
 ) -> None:
     """Write report.md and its figures, and print the summary."""
     try:

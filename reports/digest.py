@@ -45,9 +45,7 @@ def summary(run: Run) -> list[str]:
         "Coverage": _coverage(run),
         "Warnings": f"{len(run.notes)}, listed in the report" if run.notes else "none",
     }
-    return [
-        plain(f"{label}: {line}").replace(UNMEASURED, UNMEASURED.strip("*")) for label, line in lines.items()
-    ]
+    return [plain(f"{label}: {line}").replace(UNMEASURED, UNMEASURED.strip("*")) for label, line in lines.items()]
 
 
 def converted(run: Run) -> str:

@@ -53,9 +53,7 @@ def _value(row: dict[str, Any]) -> float:
 
 def _own_rows(run: Run) -> list[dict[str, Any]]:
     """The network of the run: with everything that the model prices, and the SynOps' own term alone."""
-    return [
-        {**row, "name": f"this network, {row['scope']}"} for row in network_efficiency(run) if _value(row) > 0
-    ]
+    return [{**row, "name": f"this network, {row['scope']}"} for row in network_efficiency(run) if _value(row) > 0]
 
 
 def _paint(figure: Figure, run: Run, upper: int, lower: int) -> None:

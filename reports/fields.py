@@ -33,9 +33,7 @@ def check(run: Run) -> None:
         if not isinstance(getattr(run, name), dict)
     ]
     offenders += [f"layers[{i}] is no object" for i, x in enumerate(run.layers) if not isinstance(x, dict)]
-    offenders += [
-        f"metrics[{i}] has a field of the wrong kind" for i, m in enumerate(run.metrics) if not _typed(m)
-    ]
+    offenders += [f"metrics[{i}] has a field of the wrong kind" for i, m in enumerate(run.metrics) if not _typed(m)]
     offenders += [f"notes[{i}] is no text" for i, note in enumerate(run.notes) if not isinstance(note, str)]
     if offenders:
         raise ReportError(f"run {run.id}: {'; '.join(offenders)}; convert the model again")
@@ -45,9 +43,7 @@ def _typed(metric: Metric) -> bool:
     """Whether the fields of `metric` are of their declared kinds."""
     numbers = (metric.value, metric.low, metric.high, metric.samples)
     texts = (metric.name, metric.unit, metric.better, metric.note)
-    return all(n is None or isinstance(n, int | float) for n in numbers) and all(
-        isinstance(t, str) for t in texts
-    )
+    return all(n is None or isinstance(n, int | float) for n in numbers) and all(isinstance(t, str) for t in texts)
 
 
 def metric(run: Run, name: str) -> Metric:

@@ -89,9 +89,7 @@ def latency(run: Run) -> str:
     if half.value is None and half.note == tenth.note:
         return f"to within 0.5 and 0.1 points of the ANN: {missing(half)}"
     duration = f" ({quantity(ms.value, ms.unit)})" if ms.value is not None and half.value is not None else ""
-    first, second = (
-        missing(each) if each.value is None else quantity(each.value, each.unit) for each in (half, tenth)
-    )
+    first, second = (missing(each) if each.value is None else quantity(each.value, each.unit) for each in (half, tenth))
     return f"{first}{duration} to within 0.5 points of the ANN's accuracy; {second} to within 0.1"
 
 
@@ -164,9 +162,7 @@ def efficiency(run: Run) -> str:
         return f"{shown}; no reference line in this run file"
     value, label = line
     side = "above" if found.value > value else "below"
-    return (
-        f"{shown}, {side} the line at {power_of_ten(value)} ({label}), {times(found.value / value)} its value"
-    )
+    return f"{shown}, {side} the line at {power_of_ten(value)} ({label}), {times(found.value / value)} its value"
 
 
 def network_efficiency(run: Run) -> list[dict[str, Any]]:
@@ -179,7 +175,5 @@ def network_efficiency(run: Run) -> list[dict[str, Any]]:
     slope = branch(run.assumptions, "energy", "efficiency", "marginal")
     spans = (("all-in", asdict(whole)), ("marginal", slope))
     keys = {"ops_per_joule": "value", "ops_per_joule_low": "low", "ops_per_joule_high": "high"}
-    rows = [
-        {"scope": scope, **{key: number(span, end) for key, end in keys.items()}} for scope, span in spans
-    ]
+    rows = [{"scope": scope, **{key: number(span, end) for key, end in keys.items()}} for scope, span in spans]
     return [row for row in rows if row["ops_per_joule"]]

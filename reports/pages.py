@@ -114,11 +114,7 @@ def _network(run: Run) -> str:
     rates = [(text(row, "scope"), number(row, "ops_per_joule")) for row in findings.network_efficiency(run)]
     return table(
         ["this network", "SynOps per joule", "joules per SynOp", "evidence"],
-        (
-            [scope, power_of_ten(value), joules(1 / value), f"modelled by {model}"]
-            for scope, value in rates
-            if value
-        ),
+        ([scope, power_of_ten(value), joules(1 / value), f"modelled by {model}"] for scope, value in rates if value),
     )
 
 

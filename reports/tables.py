@@ -77,18 +77,14 @@ def neurons(run: Run) -> str:
 
 def synapses(run: Run) -> str:
     """The layers that have weights."""
-    rows = [
-        row for row in run.layers if any(number(row, key) for key in ("ann_macs", "encoder_macs", "synops"))
-    ]
+    rows = [row for row in run.layers if any(number(row, key) for key in ("ann_macs", "encoder_macs", "synops"))]
     total = sum(number(row, "synops") or 0.0 for row in rows)
     cells = []
     for row in rows:
         synops = number(row, "synops")
         share = percent(synops / total) if synops is not None and total > 0 else ""
         macs = [_count(row, key) for key in ("ann_macs", "encoder_macs", "synops")]
-        cells.append(
-            [text(row, "name"), text(row, "place"), text(row, "kind"), *macs, share, _count(row, "rho")]
-        )
+        cells.append([text(row, "name"), text(row, "place"), text(row, "kind"), *macs, share, _count(row, "rho")])
     headers = [
         "layer",
         "place",
@@ -106,9 +102,7 @@ def terms(run: Run) -> str:
     """Modelled joules by term, a column for each network."""
     parts = {key: branch(run.assumptions, "energy", "terms", key) for key, _, _ in _ENERGIES}
     names = list(dict.fromkeys(name for part in parts.values() for name in part))
-    rows = [
-        [name.replace("_", " "), *(_joules(parts[key], name) for key, _, _ in _ENERGIES)] for name in names
-    ]
+    rows = [[name.replace("_", " "), *(_joules(parts[key], name) for key, _, _ in _ENERGIES)] for name in names]
     totals = (metric(run, name) for _, _, name in _ENERGIES)
     total = ["**total**", *(reading(m) if m.value is None else f"**{reading(m)}**" for m in totals)]
     return table(["term", *(title for _, title, _ in _ENERGIES)], [*rows, total])
@@ -118,9 +112,7 @@ def coverage(run: Run) -> str:
     """What became of every operation of the model."""
     keys = ("place", "op", "fate", "becomes", "why")
     rows = entries(run.case, "coverage")
-    return table(
-        ["place", "operation", "fate", "becomes", "why"], ([text(row, k) for k in keys] for row in rows)
-    )
+    return table(["place", "operation", "fate", "becomes", "why"], ([text(row, k) for k in keys] for row in rows))
 
 
 def facts(record: dict[str, Any]) -> str:

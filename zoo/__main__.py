@@ -34,12 +34,8 @@ _app = typer.Typer(
 _out = Console(soft_wrap=True, highlight=False, markup=False)
 
 _Name = Annotated[str, typer.Argument(metavar="NAME", help="A network of the zoo, see python -m zoo list.")]
-_Out = Annotated[
-    Path | None, typer.Option("--out", metavar="FILE", help="Checkpoint to write [NAME.safetensors].")
-]
-_Epochs = Annotated[
-    int | None, typer.Option(min=1, metavar="N", help="Instead of the recipe's number of epochs.")
-]
+_Out = Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Checkpoint to write [NAME.safetensors].")]
+_Epochs = Annotated[int | None, typer.Option(min=1, metavar="N", help="Instead of the recipe's number of epochs.")]
 _Threads = Annotated[int | None, typer.Option(min=1, metavar="N", help="CPU threads [all cores].")]
 _Install = Annotated[bool, typer.Option("--install", help="Replace the weights that come with the zoo.")]
 
@@ -94,9 +90,7 @@ def train(
     test = zoo.open_dataset(recipe.data).scored()
     module, history = _train_with_bar(recipe)
     reached = zoo.accuracy(module, test)
-    zoo.save_checkpoint(
-        target, module, network=name, accuracy=reached, samples=len(test), recipe_sha256=recipe.sha256
-    )
+    zoo.save_checkpoint(target, module, network=name, accuracy=reached, samples=len(test), recipe_sha256=recipe.sha256)
     if install:
         write_manifest()
     last = history[-1]

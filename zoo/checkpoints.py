@@ -185,9 +185,7 @@ def _check_tensors(path: Path, tensors: Mapping[str, Tensor], expected: Mapping[
     for name in tensors.keys() & expected.keys():
         got, want = tensors[name], expected[name]
         if (got.shape, got.dtype) != (want.shape, want.dtype):
-            faults.append(
-                f"{name}: {tuple(got.shape)} {got.dtype}, expected {tuple(want.shape)} {want.dtype}"
-            )
+            faults.append(f"{name}: {tuple(got.shape)} {got.dtype}, expected {tuple(want.shape)} {want.dtype}")
         elif not got.isfinite().all():
             faults.append(f"{name}: {int((~got.isfinite()).sum())} values are NaN or infinite")
         elif name.endswith("running_var") and (got < 0).any():

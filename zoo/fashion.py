@@ -65,9 +65,7 @@ def open_fashion_mnist(spec: str, folder: str | None) -> Dataset:
     found = next((place for place in places if not _missing(place)), None)
     if found is None:
         looked = "\n".join(f"  {place}: lacks {', '.join(_missing(place))}" for place in places)
-        raise MissingDatasetError(
-            f"{spec}: Fashion-MNIST is not on this machine; looked in\n{looked}\n{_GET_IT}"
-        )
+        raise MissingDatasetError(f"{spec}: Fashion-MNIST is not on this machine; looked in\n{looked}\n{_GET_IT}")
     home = found
     return Dataset(
         spec=spec,
@@ -121,9 +119,7 @@ def _idx(folder: Path, name: str, shape: tuple[int, ...]) -> np.ndarray[tuple[in
     header = np.frombuffer(content[: 4 + 4 * len(shape)], dtype=">u4").tolist() if len(content) >= 16 else []
     expected = [0x0800 + len(shape), *shape]
     if header != expected:
-        raise DatasetError(
-            f"{path}: IDX header {header}; expected {expected} (magic number, sizes)\n{_GET_IT}"
-        )
+        raise DatasetError(f"{path}: IDX header {header}; expected {expected} (magic number, sizes)\n{_GET_IT}")
     digest = hashlib.sha256(content).hexdigest()
     if digest != _SHA256[name]:
         raise DatasetError(

@@ -90,9 +90,7 @@ def architecture(name: str) -> Architecture:
         return ARCHITECTURES[name]
     near = difflib.get_close_matches(name, ARCHITECTURES, n=1)
     hint = f"did you mean {near[0]}?" if near else "see python -m zoo list"
-    raise UnknownNetworkError(
-        f"network {name!r}: not in the zoo\nexpected one of: {', '.join(ARCHITECTURES)}\n{hint}"
-    )
+    raise UnknownNetworkError(f"network {name!r}: not in the zoo\nexpected one of: {', '.join(ARCHITECTURES)}\n{hint}")
 
 
 def _convolution(inputs: int, outputs: int, activation: type[nn.Module]) -> tuple[nn.Module, ...]:
@@ -112,11 +110,7 @@ ARCHITECTURES: dict[str, Architecture] = {
     for entry in (
         Architecture("digits-relu", "digits", (1, 8, 8), _MLP.format("ReLU"), lambda: mlp(nn.ReLU)),
         Architecture("digits-tanh", "digits", (1, 8, 8), _MLP.format("tanh"), lambda: mlp(nn.Tanh)),
-        Architecture(
-            "fashion-cnn-relu", "fashion-mnist", (1, 28, 28), _CNN.format("ReLU"), lambda: cnn(nn.ReLU)
-        ),
-        Architecture(
-            "fashion-cnn-tanh", "fashion-mnist", (1, 28, 28), _CNN.format("tanh"), lambda: cnn(nn.Tanh)
-        ),
+        Architecture("fashion-cnn-relu", "fashion-mnist", (1, 28, 28), _CNN.format("ReLU"), lambda: cnn(nn.ReLU)),
+        Architecture("fashion-cnn-tanh", "fashion-mnist", (1, 28, 28), _CNN.format("tanh"), lambda: cnn(nn.Tanh)),
     )
 }

@@ -83,9 +83,7 @@ def _headers(file: Path) -> dict[str, _Header]:
             names = [Path(entry.filename).stem for entry in archive.infolist()]
             return {name: _header(archive, name) for name in ("x", "y") if name in names}
     except _UNREADABLE as error:
-        raise DatasetError(
-            f"{file}: not a readable .npz file ({error}); is it complete?\n{_MAKE_IT}"
-        ) from error
+        raise DatasetError(f"{file}: not a readable .npz file ({error}); is it complete?\n{_MAKE_IT}") from error
 
 
 def _header(archive: zipfile.ZipFile, name: str) -> _Header:
@@ -101,18 +99,14 @@ def _header(archive: zipfile.ZipFile, name: str) -> _Header:
         shape, _, dtype = read(stream)
         size = stream.tell() + math.prod(shape) * dtype.itemsize
     if not dtype.hasobject and size != entry.file_size:
-        raise ValueError(
-            f"{name} declares shape {shape} of {dtype}, {size} bytes; its entry has {entry.file_size}"
-        )
+        raise ValueError(f"{name} declares shape {shape} of {dtype}, {size} bytes; its entry has {entry.file_size}")
     return _Header(shape, dtype)
 
 
 def _checked_x(file: Path, headers: dict[str, _Header]) -> _Header:
     """The header of x, if x can hold samples."""
     if "x" not in headers:
-        raise DatasetError(
-            f"{file}: has no array x; expected x of shape (n, ...) and, optionally, y (n,)\n{_MAKE_IT}"
-        )
+        raise DatasetError(f"{file}: has no array x; expected x of shape (n, ...) and, optionally, y (n,)\n{_MAKE_IT}")
     x = headers["x"]
     if x.dtype.kind not in "fiub":
         raise DatasetError(
@@ -120,9 +114,7 @@ def _checked_x(file: Path, headers: dict[str, _Header]) -> _Header:
             "convert it, e.g. x.astype(numpy.float32)"
         )
     if len(x.shape) < 2 or 0 in x.shape:
-        raise DatasetError(
-            f"{file}: x has shape {x.shape}; expected (n, ...), n >= 1, with a shape for each sample"
-        )
+        raise DatasetError(f"{file}: x has shape {x.shape}; expected (n, ...), n >= 1, with a shape for each sample")
     if math.prod(x.shape) * 4 > _LARGEST_BYTES:
         raise DatasetError(
             f"{file}: x has shape {x.shape}, beyond {_LARGEST_BYTES / 2**30:.0f} GiB as float32; "
@@ -170,11 +162,7 @@ def _finite(file: Path, x: _Array) -> torch.Tensor:
 def _class_indices(file: Path, y: _Array) -> torch.Tensor:
     """Convert y to int64, if every label is a class index."""
     with np.errstate(invalid="ignore"):
-        bad = (
-            ~((y >= 0) & (y <= _LARGEST_CLASS) & (y == np.floor(y)))
-            if y.dtype.kind != "b"
-            else np.zeros_like(y)
-        )
+        bad = ~((y >= 0) & (y <= _LARGEST_CLASS) & (y == np.floor(y))) if y.dtype.kind != "b" else np.zeros_like(y)
     if bad.any():
         first = int(np.nonzero(bad)[0][0])
         raise DatasetError(

@@ -142,6 +142,4 @@ class Dataset:
 
 def _check_limit(spec: str, limit: int | None) -> None:
     if limit is not None and limit < 1:
-        raise DatasetError(
-            f"{spec}: a limit of {limit} samples; expected at least 1, or no limit for all of them"
-        )
+        raise DatasetError(f"{spec}: a limit of {limit} samples; expected at least 1, or no limit for all of them")

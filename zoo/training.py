@@ -149,9 +149,7 @@ def _fit(module: nn.Sequential, samples: Samples, recipe: Recipe, progress: _Pro
     generator = torch.Generator().manual_seed(recipe.seed)
     per_epoch = len(samples) // recipe.batch
     steps = recipe.epochs * per_epoch
-    optimiser = torch.optim.AdamW(
-        module.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
-    )
+    optimiser = torch.optim.AdamW(module.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, recipe.learning_rate, total_steps=steps)
     loss_of = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
     history = []

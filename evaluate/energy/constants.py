@@ -145,16 +145,10 @@ def read_constants(path: Path) -> tuple[Constant, ...]:
     try:
         rows = tomllib.loads(path.read_text(encoding="utf-8")).get("constant", [])
     except (OSError, ValueError) as error:
-        raise ConstantsError(
-            f"{path.name}: cannot be read ({error}); expected TOML with [[constant]]"
-        ) from error
-    faults = [
-        f"row {i} ({row.get('name', 'no name')}): {f}" for i, row in enumerate(rows, 1) for f in _faults(row)
-    ]
+        raise ConstantsError(f"{path.name}: cannot be read ({error}); expected TOML with [[constant]]") from error
+    faults = [f"row {i} ({row.get('name', 'no name')}): {f}" for i, row in enumerate(rows, 1) for f in _faults(row)]
     names = [row.get("name") for row in rows]
-    faults += [
-        f"name {name!r} is used twice" for name in sorted({str(n) for n in names if names.count(n) > 1})
-    ]
+    faults += [f"name {name!r} is used twice" for name in sorted({str(n) for n in names if names.count(n) > 1})]
     if faults or not rows:
         raise ConstantsError(f"{path.name}: {'; '.join(faults) or 'no [[constant]]'}; correct the table")
     return tuple(Constant(**row) for row in rows)
@@ -188,6 +182,4 @@ def _misordered(row: dict[str, Any]) -> list[str]:
 
 def _is_positive(value: Any) -> bool:
     """Whether `value` is a finite number above zero; True is no number."""
-    return (
-        isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value > 0
-    )
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value > 0

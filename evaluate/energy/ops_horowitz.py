@@ -57,13 +57,11 @@ class OpsHorowitz:
     name: ClassVar[str] = "ops-horowitz"
     version: ClassVar[str] = "1"
     citation: ClassVar[str] = (
-        "M. Horowitz, Computing's energy problem (and what we can do about it), ISSCC 2014, p. 10: "
-        "45 nm, 0.9 V"
+        "M. Horowitz, Computing's energy problem (and what we can do about it), ISSCC 2014, p. 10: 45 nm, 0.9 V"
     )
     scope: ClassVar[str] = "arithmetic only (per-term): the model most favourable to the spiking network"
     formula: ClassVar[str] = (
-        "E_ann = MACs E_mac; "
-        "E_snn = SynOps E_add + k encoder MACs E_mac + updates (adds E_add + multiplies E_mult)"
+        "E_ann = MACs E_mac; E_snn = SynOps E_add + k encoder MACs E_mac + updates (adds E_add + multiplies E_mult)"
     )
     low_high_meaning: ClassVar[str] = (
         "smallest and largest value over the number formats fp32, fp16, int32 and int8 at the same 45 nm "
@@ -119,9 +117,7 @@ class OpsHorowitz:
 def _rows(number_format: str) -> tuple[Constant, Constant, Constant]:
     """Price of an addition, a multiplication and a MAC."""
     rows = {constant.name: constant for constant in read_constants(_PRICES)}
-    add, multiply, mac = (
-        rows[f"horowitz2014-45nm-{number_format}-{op}"] for op in ("add", "multiply", "mac")
-    )
+    add, multiply, mac = (rows[f"horowitz2014-45nm-{number_format}-{op}"] for op in ("add", "multiply", "mac"))
     return add, multiply, mac
 
 
@@ -138,8 +134,7 @@ def _bill(number_format: str, counts: Sequence[OpCount], encoder_repeats: int) -
         "accumulates": fsum(c.synops for c in counts) * add_j,
         "encoder MACs": fsum(c.encoder_macs for c in counts) * encoder_repeats * mac_j,
         "neuron updates": fsum(
-            c.neuron_updates * (c.adds_per_update * add_j + c.multiplies_per_update * multiply_j)
-            for c in counts
+            c.neuron_updates * (c.adds_per_update * add_j + c.multiplies_per_update * multiply_j) for c in counts
         ),
     }
     ann_j = fsum(c.ann_macs for c in counts) * mac_j

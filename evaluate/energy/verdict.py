@@ -71,11 +71,7 @@ def _break_even(breakdown: Breakdown, rho: float) -> str:
     """Where rho stands to the break-even of the model itself."""
     bill = breakdown.nominal
     whole = bill.rho_break_even_all_terms or 0.0
-    rest = (
-        f"{whole:.3g} with them"
-        if whole > 0
-        else "with them there is none, they alone cost more than the ANN"
-    )
+    rest = f"{whole:.3g} with them" if whole > 0 else "with them there is none, they alone cost more than the ANN"
     return (
         f"rho = {rho:.3g} spikes per synapse and inference; this model breaks even at "
         f"{bill.rho_break_even:.3g} without the other terms, {rest}."

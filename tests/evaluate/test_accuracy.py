@@ -32,16 +32,11 @@ def test_agreement_curve_compares_with_the_ann_and_not_with_labels() -> None:
 def test_against_a_slow_count() -> None:
     generator = np.random.default_rng(3)
     predictions, labels = generator.integers(0, 10, (57, 9)), generator.integers(0, 10, 57)
-    slow = [
-        sum(int(row[t]) == int(label) for row, label in zip(predictions, labels, strict=True))
-        for t in range(9)
-    ]
+    slow = [sum(int(row[t]) == int(label) for row, label in zip(predictions, labels, strict=True)) for t in range(9)]
     assert correct_counts(predictions, labels).tolist() == slow
 
 
-@pytest.mark.parametrize(
-    "shapes", [((4,), (4,)), ((4, 3), (3,)), ((1, 3), (1, 1)), ((0, 3), (0,)), ((4, 3), (1,))]
-)
+@pytest.mark.parametrize("shapes", [((4,), (4,)), ((4, 3), (3,)), ((1, 3), (1, 1)), ((0, 3), (0,)), ((4, 3), (1,))])
 def test_shapes_that_would_broadcast_are_refused(shapes: tuple[tuple[int, ...], tuple[int, ...]]) -> None:
     with pytest.raises(EvaluateError, match=r"expected \(n, steps\) and \(n,\)"):
         correct_counts(*(np.zeros(shape, dtype=int) for shape in shapes))

@@ -254,9 +254,7 @@ def test_terms_in_fp32() -> None:
     bill = OpsHorowitz().price(TINY).nominal
     assert bill.ann == pytest.approx({"MACs": 27_600e-12})
     assert bill.ann_sparse == pytest.approx({"MACs": 15_640e-12})
-    assert bill.snn == pytest.approx(
-        {"accumulates": 10_800e-12, "encoder MACs": 4600e-12, "neuron updates": 1760e-12}
-    )
+    assert bill.snn == pytest.approx({"accumulates": 10_800e-12, "encoder MACs": 4600e-12, "neuron updates": 1760e-12})
 
 
 def test_ranges_swap_price_lists_and_never_mix_them() -> None:
@@ -358,9 +356,7 @@ def test_doubling_all_counts_doubles_all_joules(counts: list[OpCount], number_fo
 
 
 def test_another_number_format_is_refused() -> None:
-    with pytest.raises(
-        EvaluateError, match="number format is 'bf16'; expected one of fp32, fp16, int32, int8"
-    ):
+    with pytest.raises(EvaluateError, match="number format is 'bf16'; expected one of fp32, fp16, int32, int8"):
         OpsHorowitz("bf16")
 
 

@@ -48,9 +48,7 @@ def test_torch_is_asked_only_when_it_is_there() -> None:
         "print(ask()['torch_threads'], 'torch' in sys.modules)"
     )
     root = Path(module.__file__).parent.parent
-    answer = subprocess.run(
-        [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True
-    )
+    answer = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
     assert answer.stdout.split() == ["None", "False"]
 
 
@@ -86,9 +84,7 @@ def test_commit_and_dirt_of_a_checkout(tmp_path: Path) -> None:
     assert module._git(tree / "installed") is None, "the commit of somebody else's checkout"
 
 
-def test_no_git_is_silent(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_no_git_is_silent(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert module._git(tmp_path.resolve()) is None
     monkeypatch.setenv("PATH", str(tmp_path))
     assert environment()["git"] is None

@@ -53,9 +53,7 @@ def test_a_run_survives_the_round_trip(tmp_path: Path) -> None:
 
 @given(st.floats(allow_nan=False, allow_infinity=False), st.text(max_size=20))
 def test_every_float_and_text_survives(value: float, text: str) -> None:
-    run = replace(
-        RUN, metrics=(Metric("m", value, "J", "neither", note=text),), case={"text": text, "x": value}
-    )
+    run = replace(RUN, metrics=(Metric("m", value, "J", "neither", note=text),), case={"text": text, "x": value})
     again = json.loads(run.to_json())
     assert again["metrics"][0]["value"] == value and again["case"] == {"text": text, "x": value}
 
@@ -106,18 +104,14 @@ def test_what_is_not_json_is_refused(tmp_path: Path, content: str | bytes) -> No
         read_run(path)
 
 
-@pytest.mark.parametrize(
-    "content", ["[]", "3", "null", "{}", '{"schema": "ann2spike.run/0"}', '{"schema": ["x"]}']
-)
+@pytest.mark.parametrize("content", ["[]", "3", "null", "{}", '{"schema": "ann2spike.run/0"}', '{"schema": ["x"]}'])
 def test_another_schema_is_refused(tmp_path: Path, content: str) -> None:
     path = written(tmp_path, content)
     with pytest.raises(RunFileError, match=r"run\.json: schema is .*this version reads 'ann2spike.run/1'"):
         read_run(path)
 
 
-@pytest.mark.parametrize(
-    "member", ["id", "case", "metrics", "curves", "layers", "assumptions", "environment"]
-)
+@pytest.mark.parametrize("member", ["id", "case", "metrics", "curves", "layers", "assumptions", "environment"])
 def test_a_missing_member_is_refused(tmp_path: Path, member: str) -> None:
     damaged = record()
     del damaged[member]

@@ -40,9 +40,7 @@ def test_wilson_gives_the_published_examples(successes: int, n: int, low: float,
     assert (round(interval.low, 4), round(interval.high, 4)) == (low, high)
 
 
-@given(
-    st.integers(1, 2000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))), st.floats(0.5, 0.999)
-)
+@given(st.integers(1, 2000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))), st.floats(0.5, 0.999))
 def test_wilson_agrees_with_scipy(case: tuple[int, int], confidence: float) -> None:
     ours = wilson(*case, confidence)
     theirs = stats.binomtest(*case).proportion_ci(confidence, method="wilson")
@@ -50,9 +48,7 @@ def test_wilson_agrees_with_scipy(case: tuple[int, int], confidence: float) -> N
     assert 0 <= ours.low <= case[0] / case[1] <= ours.high <= 1
 
 
-@pytest.mark.parametrize(
-    ("successes", "n", "confidence"), [(0, 0, 0.95), (3, 2, 0.95), (-1, 2, 0.95), (1, 2, 1.0)]
-)
+@pytest.mark.parametrize(("successes", "n", "confidence"), [(0, 0, 0.95), (3, 2, 0.95), (-1, 2, 0.95), (1, 2, 1.0)])
 def test_wilson_refuses_impossible_counts(successes: int, n: int, confidence: float) -> None:
     with pytest.raises(EvaluateError, match="wilson: got"):
         wilson(successes, n, confidence)
@@ -111,9 +107,7 @@ def test_swapping_the_networks_mirrors_the_interval(table: tuple[int, int, int, 
     assert forth.interval.low == pytest.approx(-back.interval.high)
 
 
-@pytest.mark.parametrize(
-    ("only_a", "only_b"), [(0, 0), (1, 0), (7, 1), (6, 16), (12, 2), (40, 40), (300, 250)]
-)
+@pytest.mark.parametrize(("only_a", "only_b"), [(0, 0), (1, 0), (7, 1), (6, 16), (12, 2), (40, 40), (300, 250)])
 def test_mcnemar_p_agrees_with_the_binomial_test(only_a: int, only_b: int) -> None:
     expected = stats.binomtest(only_a, only_a + only_b).pvalue if only_a + only_b else 1.0
     assert mcnemar_p(only_a, only_b) == pytest.approx(expected, rel=1e-9)
@@ -143,9 +137,7 @@ def coverage(truth: tuple[float, float, float, float], n: int, seed: int) -> tup
     ("truth", "n"),
     [((0.95, 0.02, 0.01, 0.02), 450), ((0.90, 0.05, 0.02, 0.03), 100), ((0.5, 0.1, 0.2, 0.2), 60)],
 )
-def test_the_interval_holds_the_truth_as_often_as_it_says(
-    truth: tuple[float, float, float, float], n: int
-) -> None:
+def test_the_interval_holds_the_truth_as_often_as_it_says(truth: tuple[float, float, float, float], n: int) -> None:
     held, _ = coverage(truth, n, seed=17)
     assert 0.935 <= held <= 0.99
 
@@ -173,9 +165,7 @@ def test_describe_says_what_the_interval_supports() -> None:
     assert describe(made(450, -0.002, -0.0130, 0.008)) == (
         "no loss detectable at n = 450; the interval excludes more than 1.3 points"
     )
-    assert describe(made(450, -0.008, -0.014, -0.002)) == (
-        "the SNN is 0.8 points lower (95 % interval 0.2 to 1.4)"
-    )
+    assert describe(made(450, -0.008, -0.014, -0.002)) == ("the SNN is 0.8 points lower (95 % interval 0.2 to 1.4)")
     assert describe(made(10_000, 0.0123, 0.0101, 0.0145), "student") == (
         "the student is 1.23 points higher (95 % interval 1.01 to 1.45)"
     )

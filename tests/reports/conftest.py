@@ -53,9 +53,7 @@ def metrics(factor: float) -> tuple[Metric, ...]:
     return (
         Metric("ann.accuracy", 0.9722, "fraction", "higher", 360, 0.9496, 0.9866, "Wilson interval"),
         Metric("snn.accuracy", 0.9694, "fraction", "higher", 360, 0.9461, 0.9846, "Wilson interval"),
-        Metric(
-            "accuracy.difference", -0.0028, "fraction", "higher", 360, -0.0111, 0.0056, "paired; Newcombe"
-        ),
+        Metric("accuracy.difference", -0.0028, "fraction", "higher", 360, -0.0111, 0.0056, "paired; Newcombe"),
         Metric("agreement", 0.9889, "fraction", "higher", 360, 0.972, 0.997),
         Metric("latency.steps_within_0.5pp", 16.0, "steps", "lower", 360),
         Metric("latency.steps_within_0.1pp", None, "steps", "lower", 360, note="not reached in 64 steps"),
@@ -130,9 +128,7 @@ def biology() -> dict[str, Any]:
     """The seed's line inside a band of estimates."""
     line = baseline("seed", 4e11, "all-in", "seed", "the founding description")
     lennie = baseline("lennie-release-20W", 4.2e11, "all-in", "derived", "Lennie, Curr. Biol. 13:493, 2003")
-    vesicle = baseline(
-        "vesicle-only", 7.3e13, "per-term", "derived", "Attwell & Laughlin, JCBFM 21:1133, 2001"
-    )
+    vesicle = baseline("vesicle-only", 7.3e13, "per-term", "derived", "Attwell & Laughlin, JCBFM 21:1133, 2001")
     return {
         "line": line, "unit": "SynOps/s/W", "band": [3e11, 1e14], "whiskers": [3e11, 5e14],
         "rows": [line, lennie, vesicle],
@@ -232,14 +228,10 @@ def unlabelled_run() -> Run:
         else m
         for m in run.metrics
     )
-    rows = [
-        {**row, "accuracy": None, "accuracy_low": None, "accuracy_high": None} for row in run.curves["steps"]
-    ]
+    rows = [{**row, "accuracy": None, "accuracy_low": None, "accuracy_high": None} for row in run.curves["steps"]]
     every = [{**row, "accuracy": None} for row in run.curves["anytime"]]
     data = {"spec": "synthetic", "split": None, "samples": 360, "labels": False}
-    return replace(
-        run, metrics=kept, curves={"steps": rows, "anytime": every}, case={**run.case, "data": data}
-    )
+    return replace(run, metrics=kept, curves={"steps": rows, "anytime": every}, case={**run.case, "data": data})
 
 
 def single_step_run() -> Run:

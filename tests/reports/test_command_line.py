@@ -76,8 +76,6 @@ def test_help_shows_examples() -> None:
 
 
 def test_reports_needs_no_torch() -> None:
-    script = (
-        "import sys, reports.__main__; print(*(m in sys.modules for m in ('torch', 'matplotlib.pyplot')))"
-    )
+    script = "import sys, reports.__main__; print(*(m in sys.modules for m in ('torch', 'matplotlib.pyplot')))"
     done = python("-c", script)
     assert done.stdout.split() == ["False", "False"], done.stderr

@@ -34,9 +34,7 @@ def test_what_was_converted_stands_first(make_run: MakeRun) -> None:
 def test_the_interval_of_the_difference_in_words(make_run: MakeRun) -> None:
     run = make_run("full")
     assert "-0.3 points, too small for these samples to show" in line(run, "Accuracy")
-    assert "the SNN loses accuracy: -2.0 points" in line(
-        with_difference(run, -0.02, -0.03, -0.01), "Accuracy"
-    )
+    assert "the SNN loses accuracy: -2.0 points" in line(with_difference(run, -0.02, -0.03, -0.01), "Accuracy")
     assert "the SNN is better: +2.0 points" in line(with_difference(run, 0.02, 0.01, 0.03), "Accuracy")
 
 

@@ -56,9 +56,7 @@ def test_drawing_leaves_the_style_of_the_caller_alone(make_run: MakeRun) -> None
 
 def test_a_run_without_labels_says_unmeasured_and_how_to_measure(make_run: MakeRun) -> None:
     report = page(make_run("unlabelled"))
-    assert "*unmeasured* (no labels; pass --data NAME with a labelled split to measure it)" in headline(
-        report
-    )
+    assert "*unmeasured* (no labels; pass --data NAME with a labelled split to measure it)" in headline(report)
     assert re.search(r"`ann.accuracy` +\| +\*unmeasured\* ", report)
     assert "give the same answer on 98.9 %" in headline(report)
 
@@ -104,9 +102,7 @@ def test_text_of_the_run_does_not_become_markup(make_run: MakeRun, tmp_path: Pat
     model = {**run.case["model"], "name": "<script>x</script> $\\frac | [a](b)\n# head"}
     hostile = run.assumptions["baselines"]["hardware"][0] | {"name": "$\\frac{ | <b>"}
     baselines = {**run.assumptions["baselines"], "hardware": [hostile]}
-    run = replace(
-        run, case={**run.case, "model": model}, assumptions={**run.assumptions, "baselines": baselines}
-    )
+    run = replace(run, case={**run.case, "model": model}, assumptions={**run.assumptions, "baselines": baselines})
     report = render(run, tmp_path).read_text(encoding="utf-8")
     assert "<script>" not in report and "<b>" not in report
     assert "\n# head" not in report

@@ -113,9 +113,7 @@ def test_npz_bytes_stay_in_their_range_and_the_note_says_so(npz):
     assert "uint8 values are used as they are" in mine.split_note
 
 
-@pytest.mark.parametrize(
-    "labels", [np.arange(4.0), np.array([True, False, True, True]), np.arange(4, dtype=">i2")]
-)
+@pytest.mark.parametrize("labels", [np.arange(4.0), np.array([True, False, True, True]), np.arange(4, dtype=">i2")])
 def test_npz_takes_labels_of_any_type_that_are_indices(npz, labels):
     found = open_dataset(npz(x=np.zeros((4, 2)), y=labels)).whole().y
     assert found.tolist() == labels.astype(int).tolist()

@@ -39,9 +39,7 @@ def test_training_is_reproducible_and_leaves_the_global_random_state_alone():
 
 def test_training_reports_each_step_and_epoch():
     steps = []
-    module, history = zoo.train(
-        ONE_EPOCH, lambda step, total, loss: steps.append((step, total)), hold_out=347
-    )
+    module, history = zoo.train(ONE_EPOCH, lambda step, total, loss: steps.append((step, total)), hold_out=347)
     assert steps == [(step + 1, 31) for step in range(31)]
     assert len(history) == 1
     assert not module.training

@@ -1,0 +1,99 @@
+"""ConvertConfig: everything that decides how a network is converted. Frozen, versioned, plain JSON."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from convert.errors import ConfigError
+from convert.network import INPUT_CODES
+from convert.neurons.families import NEURONS, time_constants
+from convert.normalisation.rules import RULES
+
+__all__ = ["ConvertConfig"]
+
+
+@dataclass(frozen=True)
+class ConvertConfig:
+    """How to convert.
+
+    Parameters
+    ----------
+    neuron : {"seed", "lif", "if"}
+        LIF with exponential synapse, LIF with delta synapse, or IF.
+    tau_mem_ms, tau_syn_ms, dt_ms : float
+        Time constants and step, in milliseconds.
+    rule : {"max", "percentile", "mse"}
+        Threshold rule.
+    percentile : float
+        In percent, for the rule of this name.
+    mse_steps : int
+        The number of steps whose staircase the rule `mse` fits.
+    per_channel : bool
+        One threshold for each channel, or one for each layer.
+    potential_steps : int
+        Steps after which rates are compared to choose the initial potentials; 0 leaves them at zero.
+    input_code : {"constant", "poisson"}
+    input_low, input_high : float
+        Range of the inputs, used only where there are no calibration samples.
+
+    Raises
+    ------
+    ConfigError
+        An option outside its range; all of them at once.
+    """
+
+    neuron: str = "seed"
+    tau_mem_ms: float = 20.0
+    tau_syn_ms: float = 2.0
+    dt_ms: float = 1.0
+    rule: str = "mse"
+    percentile: float = 99.9
+    mse_steps: int = 16
+    per_channel: bool = True
+    potential_steps: int = 16
+    input_code: str = "constant"
+    input_low: float = 0.0
+    input_high: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Check every option once, at the door."""
+        wrong = [
+            message
+            for fine, message in (
+                (self.neuron in NEURONS, f"--neuron: got {self.neuron!r}; expected one of {', '.join(NEURONS)}"),
+                (self.rule in RULES, f"--rule: got {self.rule!r}; expected one of {', '.join(RULES)}"),
+                (self.input_code in INPUT_CODES,
+                 f"--input: got {self.input_code!r}; expected one of {', '.join(INPUT_CODES)}"),
+                (_positive(self.tau_mem_ms), f"--tau-mem-ms: got {self.tau_mem_ms}; expected more than 0 (or inf)"),
+                (0 <= self.tau_syn_ms < math.inf, f"--tau-syn-ms: got {self.tau_syn_ms}; expected 0 or more"),
+                (_positive(self.dt_ms) and self.dt_ms < math.inf, f"--dt-ms: got {self.dt_ms}; expected more than 0"),
+                (0 < self.percentile <= 100, f"--percentile: got {self.percentile}; expected more than 0, up to 100"),
+                (self.mse_steps >= 1, f"mse_steps: got {self.mse_steps}; expected at least 1"),
+                (self.potential_steps >= 0, f"potential_steps: got {self.potential_steps}; expected 0 or more"),
+                (self.input_low < self.input_high,
+                 f"input range: got {self.input_low} to {self.input_high}; expected the lower bound first"),
+            )
+            if not fine
+        ]  # fmt: skip
+        if wrong:
+            raise ConfigError("\n".join(wrong))
+
+    @property
+    def dt_s(self) -> float:
+        """Length of a step in seconds."""
+        return self.dt_ms / 1000
+
+    @property
+    def taus_s(self) -> tuple[float, float]:
+        """(tau_mem, tau_syn) in seconds of the chosen neuron."""
+        return time_constants(self.neuron, self.tau_mem_ms / 1000, self.tau_syn_ms / 1000)
+
+    def as_record(self) -> dict[str, Any]:
+        """Plain JSON; an infinite time constant is written as text."""
+        return {"version": 1} | {k: str(v) if v in (math.inf,) else v for k, v in asdict(self).items()}
+
+
+def _positive(value: float) -> bool:
+    return value > 0

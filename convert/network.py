@@ -1,0 +1,138 @@
+"""SpikingNetwork: the spiking network as data, independent of the class that the model once had."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from convert.errors import GraphError
+from convert.graph import ir
+from convert.graph.ir import Graph, Node
+from convert.neurons.leaky import LeakyNeuron
+
+__all__ = ["INPUT_CODES", "Site", "SpikingNetwork", "rescaled", "threshold_balanced"]
+
+INPUT_CODES = ("constant", "poisson")
+
+
+@dataclass(frozen=True, eq=False)
+class Site:
+    """A population of neurons in the place of one activation.
+
+    Parameters
+    ----------
+    neuron : LeakyNeuron
+        The law.
+    threshold : Tensor
+        lam: activation = lam * rate; positive, broadcasts against one sample.
+    quantum : Tensor
+        What one spike takes from the membrane and sends on: 1 in a weight-normalised network, lam in a
+        threshold-balanced one.
+    initial : Tensor
+        Membrane potential before the first step, in the unit of the quantum; broadcasts against one sample.
+    """
+
+    neuron: LeakyNeuron
+    threshold: Tensor
+    quantum: Tensor
+    initial: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class SpikingNetwork:
+    """A rate-coded spiking network.
+
+    Parameters
+    ----------
+    graph : Graph
+        Synapses and wiring; an activation marks where the neurons of `sites` stand.
+    sites : mapping
+        Node name -> Site, one for each activation.
+    scales : mapping
+        Node name -> what one unit of the node's value is worth in units of the original activation.
+    dt_s : float
+        Length of a step in seconds.
+    input_code : {"constant", "poisson"}
+        The input as a constant current, or as spikes with probability |x| / scale per step.
+    provenance : mapping
+        Where the network comes from: hashes, rule, versions, seeds.
+
+    Raises
+    ------
+    GraphError
+        Sites and activations do not match, or a threshold is not positive.
+    """
+
+    graph: Graph
+    sites: Mapping[str, Site]
+    scales: Mapping[str, Tensor]
+    dt_s: float
+    input_code: str = "constant"
+    provenance: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Check that the parts belong together."""
+        activations = {node.name for node in self.graph.sites()}
+        if activations != set(self.sites):
+            raise GraphError(f"neurons at {sorted(self.sites)}, activations at {sorted(activations)}; must be the same")
+        for name, site in self.sites.items():
+            if not bool((site.threshold > 0).all() and torch.isfinite(site.threshold).all()):
+                raise GraphError(f"{name}: thresholds must be positive and finite")
+        if self.input_code not in INPUT_CODES:
+            raise GraphError(f"input code {self.input_code!r}; expected one of {', '.join(INPUT_CODES)}")
+        if not self.dt_s > 0:
+            raise GraphError(f"dt is {self.dt_s} s; expected more than 0")
+
+    def neuron_count(self) -> int:
+        """Number of neurons."""
+        return sum(int(torch.tensor(self.graph[name].shape).prod()) for name in self.sites)
+
+    def spiking(self) -> dict[str, bool]:
+        """Nodes that emit spikes, and whether theirs are signed."""
+        signed = {name: site.neuron.signed for name, site in self.sites.items()}
+        return {self.graph.input.name: True, **signed} if self.input_code == "poisson" else signed
+
+
+def threshold_balanced(network: SpikingNetwork) -> SpikingNetwork:
+    """The same map with the weights in the original's units and quantum lam at each neuron.
+
+    Weight normalisation (W lam_in / lam_out, b / lam_out, quantum 1) and threshold balancing (W, b, quantum
+    lam_out) give the same spike trains: every potential is multiplied by its lam (Diehl et al. 2015;
+    Rueckauer et al. 2017, section 2.2).
+    """
+    nodes = [replace(node, op=_in_original_units(node, network)) for node in network.graph]
+    sites = {
+        name: replace(site, quantum=site.threshold, initial=site.initial * site.threshold)
+        for name, site in network.sites.items()
+    }
+    ones = {name: torch.ones_like(scale) for name, scale in network.scales.items()}
+    return replace(network, graph=Graph(tuple(nodes), network.graph.output), sites=sites, scales=ones)
+
+
+def _in_original_units(node: Node, network: SpikingNetwork) -> ir.Op:
+    op, scale = node.op, network.scales[node.name]
+    if isinstance(op, ir.AvgPool) and op.divisor == 1:
+        ratio = network.scales[node.inputs[0]].flatten()[0] / scale.flatten()[0]
+        return replace(op, divisor=round(float(ratio)))
+    if not isinstance(op, (ir.Linear, ir.Conv, ir.Affine)):
+        return op
+    source = network.scales[node.inputs[0]]
+    if isinstance(op, ir.Affine):
+        return ir.Affine(op.scale.double() * scale / source, op.shift.double() * scale)
+    return rescaled(op, 1 / source, scale)
+
+
+def rescaled(op: ir.Linear | ir.Conv, source: Tensor, target: Tensor) -> ir.Linear | ir.Conv:
+    """`op` for inputs divided by `source` and outputs multiplied by `target`, each constant over space."""
+    out = target.double().reshape(-1).expand(op.weight.shape[0])
+    weight = op.weight.double() * out.reshape(-1, *[1] * (op.weight.ndim - 1))
+    if isinstance(op, ir.Linear):
+        weight = weight * source.double().reshape(-1).expand(weight.shape[1])
+    else:
+        per_input = source.double().reshape(-1).expand(weight.shape[1] * op.groups)
+        groups = per_input.reshape(op.groups, 1, -1).expand(-1, weight.shape[0] // op.groups, -1)
+        weight = weight * groups.reshape(weight.shape[0], weight.shape[1], *[1] * (weight.ndim - 2))
+    return replace(op, weight=weight, bias=None if op.bias is None else op.bias.double() * out)

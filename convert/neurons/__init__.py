@@ -1,0 +1,6 @@
+"""The laws: one file per neuron family, formulas as pure functions.
+
+leaky.py      the seed neuron and its limits LIF and IF: unsigned spikes, constant quantum
+adaptive.py   signed spikes whose quantum grows with the neuron's own rate: tanh and hard tanh
+families.py   which activation becomes which neuron, and the closed set of families
+"""

@@ -1,0 +1,81 @@
+"""Thresholds from the weights alone: the largest activation that any input in a given range could cause.
+
+Interval arithmetic through the folded graph: a weighted layer maps centre c and radius r to W c + b and |W| r;
+every other operation here is monotone. The bound is never exceeded, so nothing clips; it is loose, and looser
+with depth, so the resolution is coarse. With calibration samples the thresholds are far better.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from convert.graph import ir
+from convert.graph.ir import Graph, Node
+from convert.graph.semantics import apply
+from convert.neurons.families import fixed_threshold
+from convert.normalisation.rules import Threshold
+from convert.normalisation.statistics import channel_axis
+
+__all__ = ["bounded_thresholds", "bounds"]
+
+Interval = tuple[Tensor, Tensor]
+
+
+def bounds(graph: Graph, low: float, high: float) -> dict[str, Interval]:
+    """(lowest, highest) possible value of each node, of its sample shape, for inputs in [low, high].
+
+    Parameters
+    ----------
+    graph : Graph
+        Folded.
+    """
+    shape = (1, *graph.input.shape)
+    known: dict[str, Interval] = {
+        graph.input.name: (
+            torch.full(shape, low, dtype=torch.float64),
+            torch.full(shape, high, dtype=torch.float64),
+        )
+    }
+    for node in graph.nodes[1:]:
+        known[node.name] = _through(node, [known[name] for name in node.inputs])
+    return {name: (lower[0], upper[0]) for name, (lower, upper) in known.items()}
+
+
+def _through(node: Node, inputs: list[Interval]) -> Interval:
+    op = node.op
+    lower, upper = [i[0] for i in inputs], [i[1] for i in inputs]
+    if not isinstance(op, (ir.Linear, ir.Conv, ir.Affine)):
+        return apply(op, *lower), apply(op, *upper)
+    centre, radius = (lower[0] + upper[0]) / 2, (upper[0] - lower[0]) / 2
+    if isinstance(op, ir.Affine):
+        spread = radius * op.scale.abs()
+    else:
+        spread = apply(replace(op, weight=op.weight.abs(), bias=None), radius)
+    middle = apply(op, centre)
+    return middle - spread, middle + spread
+
+
+def bounded_thresholds(graph: Graph, low: float, high: float, per_channel: bool) -> dict[str, Threshold]:
+    """Lam for every activation: its largest possible value, per channel or layer."""
+    known = bounds(graph, low, high)
+    found = {}
+    for node in graph.sites():
+        top = known[node.name][1]
+        shape = [1] * len(node.shape)
+        fixed = fixed_threshold(node.op)
+        if isinstance(node.op, ir.Relu) or (isinstance(node.op, ir.Clamp) and node.op.low == 0):
+            axis = channel_axis(graph, node)
+            rows = top.movedim(axis, 0).reshape(top.shape[axis], -1).amax(1) if per_channel else top.max()[None]
+            dead = rows <= 0
+            rows = torch.where(dead, rows.max() if float(rows.max()) > 0 else torch.ones(()).double(), rows)
+            if per_channel:
+                shape[axis] = -1
+            lam = rows if fixed is None else rows.clamp(max=fixed)
+            found[node.name] = Threshold(lam.reshape(shape), "bound from weights", int(dead.sum()))
+        else:
+            value = torch.full(shape, fixed or 1.0, dtype=torch.float64)
+            found[node.name] = Threshold(value, "fixed by the activation")
+    return found

@@ -1,0 +1,151 @@
+"""Threshold rules: from the statistics of an activation to lam, the activation that a rate of one spike per step means.
+
+max          the largest activation (Diehl et al., IJCNN 2015)
+percentile   the p-th percentile, so that outliers do not cost everybody resolution (Rueckauer et al., 2017)
+mse          lam that minimises the mean squared error of the T-step staircase (Li et al., ICML 2021):
+             Q(x) = lam/T clip(floor(T x / lam + 1/2), 0, T)
+
+Each is per channel or per layer. A channel that was never active has nothing to say; it gets the layer's value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from convert.errors import CalibrationError
+from convert.graph import ir
+from convert.graph.ir import Graph, Node
+from convert.neurons.families import fixed_threshold
+from convert.normalisation.statistics import BINS, LayerStats
+
+__all__ = ["RULES", "Threshold", "maximum", "mse", "percentile", "thresholds"]
+
+
+@dataclass(frozen=True, eq=False)
+class Threshold:
+    """lam of one activation.
+
+    Parameters
+    ----------
+    value : Tensor
+        Positive, broadcasts against one sample.
+    rule : str
+        The rule that made it.
+    silent : int
+        Channels that were never active on the calibration samples.
+    """
+
+    value: Tensor
+    rule: str
+    silent: int = 0
+
+
+@dataclass(frozen=True)
+class _Histogram:
+    """Counts (rows, BINS) over [0, width * BINS) and the exact maximum, one row for each threshold wanted."""
+
+    counts: Tensor
+    width: Tensor
+    high: Tensor
+
+
+def maximum(rows: _Histogram, **_: float) -> Tensor:
+    """The largest activation of each row."""
+    return rows.high
+
+
+def percentile(rows: _Histogram, percentile: float = 99.9, **_: float) -> Tensor:
+    """The p-th percentile of each row, to the upper edge of its bin and never above the maximum."""
+    below = rows.counts.cumsum(1)
+    wanted = below[:, -1:] * (percentile / 100)
+    edge = (below < wanted - 1e-9 * wanted).sum(1) + 1
+    return torch.minimum(edge * rows.width, rows.high)
+
+
+def mse(rows: _Histogram, steps: float = 32, **_: float) -> Tensor:
+    """The lam between 2 % and 100 % of the maximum, in steps of 1 %, with the least squared error."""
+    centres = (torch.arange(BINS, dtype=torch.float64) + 0.5) * rows.width[:, None]
+    best, error = rows.high.clone(), torch.full_like(rows.high, torch.inf)
+    for fraction in torch.arange(1.0, 0.015, -0.01, dtype=torch.float64):
+        lam = (rows.high * fraction)[:, None].clamp(min=torch.finfo(torch.float64).tiny)
+        staircase = lam / steps * torch.floor(steps * centres / lam + 0.5).clamp(0, steps)
+        candidate = (rows.counts * (centres - staircase) ** 2).sum(1)
+        better = candidate < error
+        best, error = torch.where(better, lam[:, 0], best), torch.where(better, candidate, error)
+    return best
+
+
+RULES: dict[str, Callable[..., Tensor]] = {"max": maximum, "percentile": percentile, "mse": mse}
+
+
+def thresholds(
+    graph: Graph, stats: dict[str, LayerStats], rule: str, per_channel: bool, **options: float
+) -> dict[str, Threshold]:
+    """Lam for every activation of `graph`.
+
+    Parameters
+    ----------
+    rule : {"max", "percentile", "mse"}
+    options
+        ``percentile`` in percent, ``steps`` of the staircase.
+
+    Raises
+    ------
+    CalibrationError
+        A whole layer was silent on the calibration samples.
+    """
+    found, silent_layers = {}, []
+    for node in graph.sites():
+        threshold = _threshold(node, stats[node.name], rule, per_channel, options)
+        if threshold is None:
+            silent_layers.append(node.place or node.name)
+        else:
+            found[node.name] = threshold
+    if silent_layers:
+        raise CalibrationError(
+            f"{', '.join(silent_layers)}: no neuron was active on any calibration sample, so no threshold can be "
+            "set; calibrate on real samples (--calibration SPEC), in the scaling the network was trained with"
+        )
+    return found
+
+
+def _threshold(
+    node: Node, stats: LayerStats, rule: str, per_channel: bool, options: dict[str, float]
+) -> Threshold | None:
+    fixed = fixed_threshold(node.op)
+    shape = [1] * len(node.shape)
+    if fixed is not None and (isinstance(node.op, ir.Tanh) or (isinstance(node.op, ir.Clamp) and node.op.low < 0)):
+        return Threshold(torch.full(shape, fixed, dtype=torch.float64), "fixed by the activation")
+    if float(stats.high.max()) <= 0:
+        return None
+    whole = RULES[rule](_merged(stats), **options)
+    dead = stats.high <= 0
+    lam = whole.expand(len(stats.high))
+    if per_channel:
+        lam = torch.where(dead, whole, RULES[rule](_rows(stats), **options))
+        shape[stats.axis] = -1
+    else:
+        lam = whole
+    if fixed is not None:
+        lam = lam.clamp(max=fixed)
+    return Threshold(lam.reshape(shape), rule, int(dead.sum()))
+
+
+def _rows(stats: LayerStats) -> _Histogram:
+    return _Histogram(stats.histogram, stats.bin_width, stats.high.clamp(min=0))
+
+
+def _merged(stats: LayerStats) -> _Histogram:
+    """All channels in one histogram: bins of narrower channels fall into those of the widest."""
+    top = stats.exponent.max()
+    row = torch.zeros(BINS, dtype=torch.float64)
+    for exponent in stats.exponent.unique():
+        together = stats.histogram[stats.exponent == exponent].sum(0)
+        shift = min(int(top - exponent), BINS.bit_length() - 1)
+        kept = together.reshape(-1, 2**shift).sum(1)
+        row[: len(kept)] += kept
+    return _Histogram(row[None], torch.exp2(top.double())[None] / BINS, stats.high.max()[None].clamp(min=0))

@@ -1,0 +1,8 @@
+"""Files to Graph.
+
+sources.py      identify(): what a file is, told from its content
+torch_file.py   nn.Module files: unpickled into inert stand-ins first, rebuilt from torch.nn classes after
+tracing.py      trace(): an nn.Module through torch.export to a Graph, checked against the module
+aten.py         what each ATen operation becomes
+coverage.py     what became of every operation, and why
+"""

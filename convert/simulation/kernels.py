@@ -1,0 +1,124 @@
+"""The loops over time of one population, in place and without copies of the whole train.
+
+Each does for a block of steps what `step` of its neuron does for one; a test holds them to it.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from convert.graph.ir import MaxPool
+from convert.graph.semantics import apply
+from convert.network import Site
+from convert.neurons.adaptive import AdaptiveNeuron, AdaptiveState
+from convert.neurons.leaky import LeakyNeuron, LeakyState, decay
+
+__all__ = ["Filter", "Maximum", "channels_last", "scan"]
+
+State = LeakyState | AdaptiveState
+
+
+def channels_last(x: Tensor) -> Tensor:
+    """`x` with channels innermost in memory where it is an image batch: convolution and pooling are faster so."""
+    return x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x.contiguous()
+
+
+def _block_like(x: Tensor, steps: int, dtype: torch.dtype) -> Tensor:
+    """Room for a block of steps of what `x` (any, batch, *shape) holds."""
+    batch, shape = x.shape[1], x.shape[2:]
+    layout = torch.channels_last if len(shape) == 3 else torch.contiguous_format
+    room = torch.empty((steps * batch, *shape), dtype=dtype, device=x.device, memory_format=layout)
+    return room.unflatten(0, (steps, batch))
+
+
+def scan(
+    site: Site, state: State | None, current: Tensor, steps: int, dt_s: float, dtype: torch.dtype
+) -> tuple[State, Tensor]:
+    """Spikes of the population at `site` over a block of steps.
+
+    Parameters
+    ----------
+    state
+        None before the first block.
+    current : Tensor
+        (steps, batch, *shape), or (1, batch, *shape) where it is constant.
+    dtype
+        Type of the membrane potential.
+
+    Returns
+    -------
+    state, spikes : the new state; (steps, batch, *shape) in float32
+    """
+    neuron, quantum = site.neuron, float(site.quantum)
+    if state is None:
+        v = torch.empty_like(current[0], dtype=dtype).copy_(site.initial)
+        state = neuron.start(v)
+    spikes = _block_like(current, steps, torch.float32)
+    if isinstance(neuron, AdaptiveNeuron) and isinstance(state, AdaptiveState):
+        return _scan_adaptive(neuron, state, current, quantum, spikes, dt_s), spikes
+    _scan_leaky(neuron, state.v, current, quantum, spikes, dt_s)
+    return state, spikes
+
+
+def _scan_leaky(neuron: LeakyNeuron, v: Tensor, current: Tensor, quantum: float, spikes: Tensor, dt_s: float) -> None:
+    beta, leaks = decay(dt_s, neuron.tau_mem_s), neuron.tau_mem_s < math.inf
+    constant = current.shape[0] == 1
+    threshold = neuron.v_threshold * quantum
+    for t in range(len(spikes)):
+        if leaks:
+            v.mul_(beta)
+        v.add_(current[0 if constant else t])
+        torch.ge(v, threshold, out=spikes[t])
+        v.sub_(spikes[t], alpha=quantum)
+
+
+def _scan_adaptive(
+    neuron: AdaptiveNeuron, state: AdaptiveState, current: Tensor, quantum: float, spikes: Tensor, dt_s: float
+) -> AdaptiveState:
+    constant = current.shape[0] == 1
+    one = torch.tensor(quantum, dtype=state.v.dtype)
+    for t in range(len(spikes)):
+        arriving = current[0 if constant else t].to(state.v.dtype)
+        state, emitted = neuron.step(state, arriving, one, dt_s)
+        spikes[t] = emitted
+    return state
+
+
+class Filter:
+    """The synaptic current I[t] = alpha I[t-1] + (1 - alpha) J[t] over blocks of steps.
+
+    It starts at the value at rest, as if nothing but biases and constant inputs had been there before.
+    """
+
+    def __init__(self, alpha: float, rest: Tensor) -> None:
+        """`rest` is (batch, *shape)."""
+        self.alpha, self.i = alpha, rest.double().clone()
+
+    def __call__(self, j: Tensor) -> Tensor:
+        """The filtered block, (steps, batch, *shape) in float64."""
+        out = _block_like(j, len(j), torch.float64)
+        for t in range(len(j)):
+            self.i.mul_(self.alpha).add_(j[t], alpha=1 - self.alpha)
+            out[t] = self.i
+        return out
+
+
+class Maximum:
+    """Max pooling of accumulated drive: emits the growth of max(sum of drive), block by block."""
+
+    def __init__(self, op: MaxPool, like: Tensor) -> None:
+        """`like` is the drive of one step, (batch, *shape)."""
+        self.op = op
+        self.sums = torch.zeros(like.shape, dtype=torch.float64)
+        self.best = apply(op, self.sums)
+
+    def __call__(self, drive: Tensor) -> Tensor:
+        """The pooled block, (steps, batch, *pooled shape) in float64."""
+        sums = torch.cumsum(drive.double(), dim=0).add_(self.sums)
+        pooled = apply(self.op, sums.flatten(0, 1)).unflatten(0, sums.shape[:2])
+        growth = torch.diff(pooled, dim=0, prepend=self.best[None])
+        self.sums, self.best = sums[-1], pooled[-1]
+        return growth

@@ -1,0 +1,56 @@
+"""What a simulation gives, the same for every engine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from convert.errors import ConfigError, InputShapeError
+from convert.network import SpikingNetwork
+
+__all__ = ["Simulation", "check_request"]
+
+
+@dataclass(frozen=True, eq=False)
+class Simulation:
+    """Output and activity of a spiking network on a batch of samples.
+
+    Parameters
+    ----------
+    output : Tensor (steps, batch, *output shape)
+        Read-out after each step: the mean over the steps so far, in the units of the original network.
+    spikes : mapping
+        Node -> (len(record), *shape): spikes of either sign, summed over the batch, emitted up to each
+        recorded step. The input is among them where it is coded as spikes.
+    counts : mapping
+        Node -> (batch, *shape): signed spike count of every neuron after the last step.
+    record : tuple of int
+        The recorded steps.
+    """
+
+    output: Tensor
+    spikes: Mapping[str, Tensor]
+    counts: Mapping[str, Tensor]
+    record: tuple[int, ...]
+    dt_s: float
+
+
+def check_request(network: SpikingNetwork, x: Tensor, steps: int, record: tuple[int, ...] | None) -> tuple[int, ...]:
+    """The steps to record, after checking the request.
+
+    Raises
+    ------
+    ConfigError, InputShapeError
+    """
+    if steps < 1:
+        raise ConfigError(f"steps: got {steps}; expected at least 1")
+    record = (steps,) if record is None else tuple(sorted(set(record)))
+    if not record or record[0] < 1 or record[-1] > steps:
+        raise ConfigError(f"record: got {record}; expected steps between 1 and {steps}")
+    if tuple(x.shape[1:]) != network.graph.input.shape:
+        raise InputShapeError(
+            f"the spiking network takes samples of shape {network.graph.input.shape}, got {tuple(x.shape[1:])}"
+        )
+    return record
