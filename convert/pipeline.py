@@ -107,7 +107,7 @@ def _notes(graph: Graph, lams: dict[str, Threshold], weights_only: bool, config:
         )
     for name, threshold in lams.items():
         if threshold.silent:
-            place = graph[name].place or name
+            place = f"{graph[name].place or name} ({graph[name].kind})"
             notes.append(
                 f"{place}: {threshold.silent} channel(s) were never active during calibration; "
                 "they use the threshold of the whole layer."

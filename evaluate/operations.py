@@ -1,20 +1,44 @@
-"""Exact operation counts of a network and of its spiking twin, per node and inference."""
+"""Exact operation counts of a network and of its spiking twin, per node and inference.
+
+Conventions, copied into every report by `CONVENTIONS`. A node is classified by its declared role, never by the
+values that happen to pass through it.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
-__all__ = ["OpCount"]
+import torch
+from torch import Tensor
+
+from convert import Conversion
+from convert.graph import ir
+from convert.graph.ir import Node, Op
+from convert.graph.semantics import apply
+from convert.neurons.adaptive import AdaptiveNeuron
+from convert.neurons.leaky import LeakyNeuron
+
+__all__ = ["CONVENTIONS", "OpCount", "count_operations", "fan_out", "update_cost"]
+
+CONVENTIONS = (
+    "One SynOp is one spike, of either sign, delivered through one existing synapse. Fan-out is exact at borders: "
+    "stride, padding, dilation and groups included; padding is never counted, neither in the ANN nor in the SNN.",
+    "One MAC is one multiplication and one addition. Batch norm is folded before counting.",
+    "A constant input current passes the first layer once per inference and is cached (k = 1): its MACs are counted "
+    "as encoder MACs of the SNN. Computed anew at every step they would be k = T times as many.",
+    "Average pooling is wiring: each spike goes to the synapses of every window it lies in. Spikes on an identity "
+    "path count one SynOp each where they are added.",
+    "Neuron updates are clock-driven: neurons times steps; the bias is added in the update.",
+    "Weights that are zero are counted like others. Comparisons, the subtraction at a spike and table look-ups are "
+    "not counted.",
+)
+"""The rules in words."""
 
 
 @dataclass(frozen=True)
 class OpCount:
-    """What one node of the graph does in one inference (mean over the samples).
-
-    Conventions (facts behind them: Lemaire et al. 2022; Davidson & Furber 2021): padding is never counted,
-    neither in the ANN nor in the SNN; one MAC is one multiplication and one addition; one SynOp is one spike
-    delivered through one existing synapse.
-    """
+    """What one node of the graph does in one inference (mean over the samples)."""
 
     node: str
     place: str
@@ -26,7 +50,7 @@ class OpCount:
     ann_macs_effective: float = 0.0
     """The same without products whose activation is zero, measured on the samples."""
     encoder_macs: int = 0
-    """Multiply-accumulates of the SNN on analog input; a constant current is computed once and cached."""
+    """Multiply-accumulates of the SNN on analog values; a constant current is computed once and cached."""
     synops: float = 0.0
     """Accumulates of the SNN: delivered spikes (of either sign) times exact fan-out."""
     spikes: float = 0.0
@@ -35,3 +59,145 @@ class OpCount:
     """Membrane updates, clock-driven: neurons times steps."""
     adds_per_update: int = 0
     multiplies_per_update: int = 0
+
+
+def fan_out(op: Op, in_shape: tuple[int, ...]) -> Tensor:
+    """Number of synapses that leave each input element of a weighted operation, of the shape of one sample.
+
+    It is the gradient of the sum of the outputs with all weights one: each existing product counts once.
+
+    >>> fan_out(ir.Conv(torch.zeros(1, 1, 3), None, (1,), (1,), (1,)), (1, 4))
+    tensor([[2., 3., 3., 2.]], dtype=torch.float64)
+    """
+    if isinstance(op, ir.Affine):
+        return torch.ones(in_shape, dtype=torch.float64)
+    if not isinstance(op, ir.WEIGHTED):
+        raise TypeError(f"{type(op).__name__} has no synapses")
+    ones = replace(op, weight=torch.ones_like(op.weight, dtype=torch.float64), bias=None)
+    x = torch.zeros((1, *in_shape), dtype=torch.float64, requires_grad=True)
+    with torch.enable_grad():
+        (edges,) = torch.autograd.grad(apply(ones, x).sum(), x)
+    return edges[0].detach()
+
+
+def update_cost(neuron: LeakyNeuron) -> tuple[int, int]:
+    """(additions, multiplications) of one membrane update beyond the arriving spikes.
+
+    IF adds the bias. A leak multiplies V by beta. A synaptic filter multiplies I by alpha and adds it to V. A neuron
+    that adapts keeps its own rate: one more of each.
+    """
+    leaks, filters = neuron.tau_mem_s < float("inf"), neuron.tau_syn_s > 0
+    adapts = isinstance(neuron, AdaptiveNeuron)
+    return 1 + filters + adapts, int(leaks) + filters + adapts
+
+
+def count_operations(
+    conversion: Conversion, spikes: Mapping[str, Tensor], nonzero: Mapping[str, Tensor], steps: int
+) -> tuple[OpCount, ...]:
+    """Counts for every node of the spiking network that computes something.
+
+    Parameters
+    ----------
+    spikes : mapping
+        Node -> mean spikes per inference of each of its elements, of either sign, up to step `steps`.
+    nonzero : mapping
+        Weighted node of the ANN -> fraction of the samples in which each element of its input is not zero.
+    steps : int
+        T.
+    """
+    counter = _Counter(conversion, spikes, nonzero, steps)
+    rows = [counter.row(node) for node in conversion.snn.graph]
+    return tuple(row for row in rows if row is not None)
+
+
+class _Counter:
+    """One walk: for each node what arrives there, and what it costs."""
+
+    def __init__(
+        self, conversion: Conversion, spikes: Mapping[str, Tensor], nonzero: Mapping[str, Tensor], steps: int
+    ) -> None:
+        self.snn, self.spikes, self.nonzero, self.steps = conversion.snn, spikes, nonzero, steps
+        self.original = {node.name for node in conversion.folded}
+        self.events: dict[str, Tensor] = {}
+        """Node -> mean events per inference at each element, where spikes (summed or scaled) are carried."""
+        self.constant: set[str] = set()
+        self.raw: set[str] = set()
+        """Nodes that carry spikes that have met no synapse yet."""
+
+    def row(self, node: Node) -> OpCount | None:
+        """The counts of `node`, None where it is wiring."""
+        if isinstance(node.op, ir.Input):
+            return self._input(node)
+        if node.name in self.snn.sites:
+            return self._neurons(node)
+        if isinstance(node.op, (ir.Linear, ir.Conv, ir.Affine)):
+            return self._weighted(node)
+        return self._wiring(node)
+
+    def _input(self, node: Node) -> OpCount | None:
+        if node.name not in self.spikes:
+            self.constant.add(node.name)
+            return None
+        self._emits(node)
+        return OpCount(node.name, node.place, "linear", spikes=float(self.spikes[node.name].sum()))
+
+    def _emits(self, node: Node) -> None:
+        self.events[node.name] = self.spikes[node.name].double()
+        self.raw.add(node.name)
+
+    def _neurons(self, node: Node) -> OpCount:
+        source, size = node.inputs[0], int(torch.tensor(node.shape).prod())
+        direct = float(self.events[source].sum()) if source in self.raw else 0.0
+        adds, multiplies = update_cost(self.snn.sites[node.name].neuron)
+        self._emits(node)
+        return OpCount(
+            node.name, node.place, "neuron", neurons=size, synops=direct, spikes=float(self.events[node.name].sum()),
+            neuron_updates=size * self.steps, adds_per_update=adds, multiplies_per_update=multiplies,
+        )  # fmt: skip
+
+    def _weighted(self, node: Node) -> OpCount:
+        source = node.inputs[0]
+        edges = fan_out(node.op, self.snn.graph[source].shape)
+        macs = int(edges.sum())
+        mine = node.name in self.original
+        effective = (
+            float((edges * self.nonzero[node.name].double()).sum()) if node.name in self.nonzero else float(macs)
+        )
+        row = OpCount(node.name, node.place, "spiking", ann_macs=macs if mine else 0,
+                      ann_macs_effective=effective if mine else 0.0)  # fmt: skip
+        if source in self.constant:
+            self.constant.add(node.name)
+            return replace(row, role="encoder", encoder_macs=macs)
+        if source in self.events:
+            if isinstance(node.op, ir.Affine):
+                self.events[node.name] = self.events[source]
+            return replace(row, synops=float((edges * self.events[source]).sum()))
+        return replace(row, role="encoder", encoder_macs=macs * self.steps)
+
+    def _wiring(self, node: Node) -> OpCount | None:
+        sources = node.inputs
+        if all(name in self.constant for name in sources):
+            self.constant.add(node.name)
+            return None
+        if isinstance(node.op, ir.MaxPool):
+            size = int(torch.tensor(self.snn.graph[sources[0]].shape).prod())
+            return OpCount(node.name, node.place, "linear", neuron_updates=size * self.steps, adds_per_update=1)
+        carries = [name for name in sources if name in self.events]
+        if isinstance(node.op, ir.Add):
+            delivered = sum(float(self.events[name].sum()) for name in sources if name in self.raw)
+            if len(carries) == len(sources):
+                self.events[node.name] = torch.stack([self.events[name] for name in sources]).sum(0)
+            return OpCount(node.name, node.place, "linear", synops=delivered) if delivered else None
+        if carries:
+            parts = [self.events.get(n, torch.zeros(self.snn.graph[n].shape, dtype=torch.float64)) for n in sources]
+            self.events[node.name] = apply(_as_sum(node.op), *(part[None] for part in parts))[0]
+            if all(name in self.raw for name in carries):
+                self.raw.add(node.name)
+        return None
+
+
+def _as_sum(op: Op) -> Op:
+    """Pooling as a count of the spikes in each window; other wiring as it is."""
+    if isinstance(op, ir.AvgPool):
+        return replace(op, divisor=1)
+    return op

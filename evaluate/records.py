@@ -131,7 +131,7 @@ def read_run(path: Path | str) -> Run:
             f"{path}: cannot be read ({error.strerror}); expected a run.json or the folder that holds it, "
             "as written by python -m convert"
         ) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RunFileError(f"{path}: not a run file (no JSON: {error}); expected {SCHEMA}") from error
     schema = record.get("schema") if isinstance(record, dict) else None
     if schema != SCHEMA:

@@ -113,9 +113,9 @@ def _merged(source: Node, affine: ir.Affine) -> Op | None:
 
 
 def _per_channel(tensor: Tensor, shape: tuple[int, ...], axis: int, channels: int) -> Tensor | None:
-    """`tensor`, which broadcasts against `shape`, as one value for each channel; None if it varies elsewhere."""
+    """`tensor`, which broadcasts with `shape`, as one value for each channel; None if it is more than that."""
     padded = tensor.reshape(*[1] * (len(shape) - tensor.ndim), *tensor.shape)
-    if any(size != 1 for i, size in enumerate(padded.shape) if i != axis):
+    if any(size not in (1, channels if i == axis else 1) for i, size in enumerate(padded.shape)):
         return None
     return padded.reshape(-1).expand(channels)
 

@@ -96,6 +96,8 @@ def _batch_norm(call: Call) -> Op:
 
 
 def _clamp(low: Any, high: Any) -> Op:
+    if isinstance(low, Tensor) or isinstance(high, Tensor):
+        raise Refusal("a clamp between tensors has no neuron; give its bounds as numbers")
     if low == 0 and high is None:
         return ir.Relu()
     if low is None or high is None:
@@ -140,7 +142,7 @@ def _mean(call: Call) -> Op | Chain:
 def _add(call: Call) -> Op:
     scale = call.arguments.get("alpha", 1)
     if len(call.data) == 1:
-        return _offset(call, 1.0, scale)
+        return _offset(call, 1.0, scale) if call.data == ("self",) else _offset(call, scale, 1.0)
     if scale != 1:
         raise Refusal(f"add with alpha={scale}; write x + {scale} * y with a layer of its own")
     if call.in_shapes[0] != call.in_shapes[1]:

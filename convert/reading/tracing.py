@@ -6,6 +6,8 @@ exported at an odd batch size, so that an operator that moves or mixes the batch
 
 from __future__ import annotations
 
+import contextlib
+import io
 import logging
 import warnings
 from collections.abc import Mapping
@@ -51,7 +53,7 @@ def trace(module: nn.Module, sample_shape: tuple[int, ...], origin: str = "model
     try:
         with torch.no_grad():
             module(example)
-    except (RuntimeError, ValueError, TypeError, IndexError, NotImplementedError) as error:
+    except (RuntimeError, ValueError, TypeError, LookupError, AttributeError, NotImplementedError) as error:
         raise InputShapeError(
             f"{origin}: does not accept samples of shape {sample_shape}: {_first_line(error)}; "
             "check --data, or name the shape with --input-shape"
@@ -84,7 +86,8 @@ def _export(module: nn.Module, example: Tensor, origin: str) -> ExportedProgram:
     try:
         for logger in loggers:
             logger.setLevel(logging.ERROR)
-        with warnings.catch_warnings():
+        # on failure torch.export prints the graph to stderr
+        with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
             warnings.simplefilter("ignore")
             return torch.export.export(module, (example,))
     except Exception as error:  # torch.export raises many private types
@@ -139,13 +142,14 @@ class _Reader:
         self.values[node.name] = "input"
 
     def _output(self, node: fx.Node) -> str | None:
-        returned = list(node.all_input_nodes)
-        names = [self.values.get(n.name) for n in returned]
-        if len(names) != 1:
-            self.rows.append(Coverage("output", f"{len(names)} tensors", "refused", "",
-                                      "expected one tensor of outputs; return it alone"))  # fmt: skip
+        structure = self.program.call_spec.out_spec
+        if structure is None or not structure.is_leaf():
+            kind = "nothing" if structure is None or structure.type is None else structure.type.__name__
+            self.rows.append(Coverage("output", kind, "refused", "", "expected one tensor of outputs; return it alone"))
             return None
-        return names[0] if isinstance(names[0], str) else None
+        returned = list(node.all_input_nodes)
+        name = self.values.get(returned[0].name) if returned else None
+        return name if isinstance(name, str) else None
 
     def _call(self, node: fx.Node) -> None:
         place, name = _place(node), str(node.target).removeprefix("aten.")
@@ -173,7 +177,7 @@ class _Reader:
     def _behind_refusal(self, node: fx.Node) -> bool:
         """Whether an input was refused; the operation is then only named if it would be refused as well."""
         refused = any(n.name in self.values and self.values[n.name] is None for n in node.all_input_nodes)
-        return refused and str(node.target).split(".")[1].removesuffix("_") in OPERATORS
+        return refused and (_operator(node) in OPERATORS or not isinstance(node.target, torch._ops.OpOverload))
 
     def _data_names(self, node: fx.Node) -> list[str]:
         """Fx names of the arguments on the data path, in order, repeats kept."""
@@ -192,7 +196,7 @@ class _Reader:
         target = node.target
         if not isinstance(target, torch._ops.OpOverload):
             raise Refusal("not a tensor operation; only straight tensor code can be converted")
-        operator = str(target).split(".")[1].removesuffix("_")
+        operator = _operator(node)
         if operator not in OPERATORS:
             raise Refusal("has no spiking counterpart here; use linear, conv1d/2d, batch_norm, relu, relu6, hardtanh, "
                           "tanh, average or max pooling, add, cat, flatten, or remove it")  # fmt: skip
@@ -223,6 +227,11 @@ class _Reader:
                     data.append(parameter.name)
                 arguments[parameter.name] = raw
         return arguments, tuple(data)
+
+
+def _operator(node: fx.Node) -> str:
+    """Name of the ATen operator that `node` calls, such as ``relu``; "" for other functions."""
+    return str(node.target).partition(".")[2].partition(".")[0].removesuffix("_")
 
 
 def _place(node: fx.Node) -> str:

@@ -1,0 +1,200 @@
+"""The main job's command line: python -m convert MODEL.
+
+This is a door, not a room: it may call `evaluate` and `reports`, and it is the only file of the room that prints.
+Exit status: 0 good, 1 a bug, 2 the user's input, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import math
+import shlex
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from convert.config import ConvertConfig
+from convert.errors import ConfigError, ConvertError, WriteError
+from convert.writing.artefact import to_bytes
+from evaluate.errors import EvaluateError
+from evaluate.job import Report, Request, perform
+from evaluate.records import Run, write_atomically, write_run
+from reports import ReportError, render, summary
+from zoo.errors import ZooError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False)
+notice = Console(stderr=True, highlight=False)
+
+EXAMPLES = """Examples:
+
+\b
+  python -m convert zoo:digits-relu
+      a trained network from the zoo (python -m zoo list), on its own data
+
+\b
+  python -m convert model.pt --data npz:test.npz --calibration npz:train.npz
+      your network on your samples, arrays x and y; what is scored never sets a threshold
+
+\b
+  python -m convert model.pt --data fashion-mnist --neuron if --steps 4,8,16 --limit 1000
+      another neuron, other steps, fewer samples
+"""
+
+DATA = "What is scored: digits, fashion-mnist[:DIR] or npz:FILE. Default: the data a zoo network names; else noise."
+CALIBRATION = "Samples that set the thresholds. Default: the training split of the data."
+SHAPE = "Shape of one sample, where neither the model nor data tell."
+
+
+@app.command(epilog=EXAMPLES)
+def main(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A .pt file, or zoo:NAME.")],
+    data: Annotated[str | None, typer.Option(metavar="SPEC", help=DATA)] = None,
+    calibration: Annotated[str | None, typer.Option(metavar="SPEC", help=CALIBRATION)] = None,
+    neuron: Annotated[str, typer.Option(help="seed (LIF, exponential synapse), lif or if.")] = "seed",
+    tau_mem_ms: Annotated[float, typer.Option(help="Membrane time constant, for seed and lif.")] = 20.0,
+    tau_syn_ms: Annotated[float, typer.Option(help="Synaptic time constant, for seed.")] = 2.0,
+    dt_ms: Annotated[float, typer.Option(help="Length of a step.")] = 1.0,
+    rule: Annotated[str, typer.Option(help="Threshold rule: max, percentile or mse.")] = "mse",
+    percentile: Annotated[float, typer.Option(help="For --rule percentile.")] = 99.9,
+    per_channel: Annotated[
+        bool, typer.Option("--per-channel/--per-layer", help="One threshold for each channel, or each layer.")
+    ] = True,
+    potentials: Annotated[
+        bool, typer.Option("--potentials/--no-potentials", help="Calibrate the initial potentials.")
+    ] = True,
+    input_code: Annotated[str, typer.Option("--input", help="constant (a current) or poisson (spikes).")] = "constant",
+    steps: Annotated[str, typer.Option(help="Steps to report; the last ends the simulation.")] = "1,2,4,8,16,32,64",
+    limit: Annotated[int | None, typer.Option(help="Score at most so many samples.")] = None,
+    calibration_samples: Annotated[int, typer.Option(help="Calibrate on at most so many samples.")] = 1000,
+    input_shape: Annotated[str | None, typer.Option(metavar="N,N,...", help=SHAPE)] = None,
+    input_range: Annotated[
+        str, typer.Option(metavar="LOW,HIGH", help="Range of the inputs, where there are no samples.")
+    ] = "0,1",
+    seed: Annotated[int, typer.Option(help="For the draw of calibration samples, noise and Poisson input.")] = 0,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    memory_mb: Annotated[int, typer.Option(help="Memory for the spikes held at a time.")] = 32,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Output folder. Default: MODEL.snn")] = None,
+    json_output: Annotated[bool, typer.Option("--json", help="Print the run file instead of the summary.")] = False,
+) -> None:
+    """Convert a trained network into a spiking network, run both on the same samples, and compare them.
+
+    Writes snn.safetensors (the spiking network), run.json (every number), report.md and figures.
+    """
+    try:
+        low, high = _floats("--input-range", input_range)
+        config = ConvertConfig(
+            neuron, tau_mem_ms, tau_syn_ms, dt_ms, rule, percentile, per_channel=per_channel, input_code=input_code,
+            potential_steps=ConvertConfig.potential_steps if potentials else 0, input_low=low, input_high=high,
+        )  # fmt: skip
+        request = Request(
+            model, config, data, calibration, tuple(sorted(set(_integers("--steps", steps)))), limit,
+            calibration_samples, seed, device, memory_mb,
+            None if input_shape is None else _integers("--input-shape", input_shape),
+            shlex.join(["python", "-m", "convert", *sys.argv[1:]]),
+        )  # fmt: skip
+        folder = out or Path(f"{model.removeprefix('zoo:').removesuffix('.pt').removesuffix('.pth')}.snn")
+        run = _job(request, folder)
+    except (ConvertError, ZooError, EvaluateError, ReportError) as error:
+        _fail(str(error))
+    except KeyboardInterrupt:
+        notice.print("convert: interrupted; nothing was written", markup=False)
+        raise SystemExit(130) from None
+    if json_output:
+        sys.stdout.write(run.to_json())
+    else:
+        sys.stdout.write("\n".join(summary(run)) + f"\nReport: {folder / 'report.md'}\n")
+
+
+def _job(request: Request, out: Path) -> Run:
+    """Perform the request and write the folder, all of it or nothing."""
+    with _staged(out) as folder:
+        with _progress() as report:
+            run, conversion = perform(request, report)
+        write_atomically(folder / "snn.safetensors", to_bytes(conversion.snn))
+        write_run(run, folder / "run.json")
+        render(run, folder)
+    return run
+
+
+def _fail(message: str) -> NoReturn:
+    notice.print(f"convert: {message}", markup=False, soft_wrap=True)
+    raise SystemExit(2) from None
+
+
+def _integers(option: str, text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise ConfigError(f"{option}: got {text!r}; expected whole numbers separated by commas") from None
+
+
+def _floats(option: str, text: str) -> tuple[float, float]:
+    try:
+        low, high = (float(part) for part in text.split(","))
+    except ValueError:
+        low, high = math.nan, math.nan
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise ConfigError(f"{option}: got {text!r}; expected two numbers separated by a comma, such as 0,1")
+    return low, high
+
+
+@contextmanager
+def _progress() -> Iterator[Report]:
+    """Bars on standard error, one for each stage."""
+    columns = (TextColumn("{task.description:>10}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+               TextColumn("left"), TimeRemainingColumn())  # fmt: skip
+    with Progress(*columns, console=notice, transient=True) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def report(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = bars.add_task(stage, total=total)
+            bars.advance(tasks[stage], done)
+
+        yield report
+
+
+@contextmanager
+def _staged(out: Path) -> Iterator[Path]:
+    """A neighbour of `out` whose files take their places there only when all of them have been written."""
+    if out.exists() and not out.is_dir():
+        raise WriteError(f"--out: {out} is a file; expected a folder, new or written by an earlier run")
+    if out.is_dir() and any(out.iterdir()) and not (out / "run.json").exists():
+        raise WriteError(f"--out: {out} holds other files; expected a new or empty folder, or one of an earlier run")
+    folder = None
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
+        if out.is_dir():
+            Path(tempfile.mkdtemp(dir=out)).rmdir()
+        yield folder
+        out.mkdir(exist_ok=True)
+        for file in sorted(folder.iterdir(), key=lambda f: f.name == "run.json"):
+            file.replace(out / file.name)
+    except OSError as error:
+        raise WriteError(f"--out: {out} cannot be written ({error.strerror}); name another with --out") from error
+    finally:
+        if folder is not None:
+            with suppress(OSError):
+                shutil.rmtree(folder)
+
+
+if __name__ == "__main__":
+    app(prog_name="python -m convert")

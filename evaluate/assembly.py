@@ -1,0 +1,301 @@
+"""assemble(): a conversion and its measurement as a run file."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+from convert import Conversion
+from convert.graph import ir
+from convert.neurons.adaptive import AdaptiveNeuron
+from evaluate.accuracy import agreement_curve, correct_counts
+from evaluate.energy import Breakdown, OpsHorowitz, as_record, baselines_record
+from evaluate.environment import environment
+from evaluate.errors import EvaluateError
+from evaluate.latency import milliseconds, steps_within
+from evaluate.operations import CONVENTIONS, OpCount, count_operations
+from evaluate.records import Metric, Run, content_hash
+from evaluate.runner import Measurement
+from evaluate.statistics import describe, paired_difference, wilson
+
+__all__ = ["Case", "assemble"]
+
+_UNLABELLED = "unmeasured: there are no labels; name labelled samples, e.g. --data npz:FILE with arrays x and y"
+
+_STATISTICS = (
+    "Both networks run on the same samples. Single proportions carry Wilson intervals, the accuracy difference "
+    "Newcombe's paired interval (method 10) and the exact McNemar test; all at 95 %.",
+    "Latency is the first step from which the SNN stays within x points of the ANN until the last simulated step. It "
+    "is model time (steps times dt), not the wall clock of this simulation.",
+    "Agreement is the fraction of samples on which both networks name the same class.",
+)
+
+
+@dataclass(frozen=True)
+class Case:
+    """What was asked, as plain JSON.
+
+    Parameters
+    ----------
+    model, data, calibration : dict
+        Name, origin, hashes and sizes.
+    options : dict
+        Steps, seed and limits beyond the conversion's own configuration.
+    command : str
+        The command that repeats the run.
+    """
+
+    model: Mapping[str, Any]
+    data: Mapping[str, Any]
+    calibration: Mapping[str, Any]
+    options: Mapping[str, Any]
+    command: str
+
+
+def assemble(
+    case: Case,
+    conversion: Conversion,
+    measured: Measurement,
+    labels: Tensor | None,
+    seconds: Mapping[str, float],
+    notes: Sequence[str] = (),
+) -> Run:
+    """The run file of one case.
+
+    Parameters
+    ----------
+    labels : Tensor (samples,) or None
+    seconds : mapping
+        Wall clock of the stages before the measurement.
+
+    Raises
+    ------
+    EvaluateError
+        Labels that are not classes of the network.
+    """
+    truth = None if labels is None else _checked(labels, conversion)
+    view = _View(conversion, measured, truth)
+    config = conversion.config.as_record() | dict(case.options)
+    record = {
+        "model": dict(case.model), "data": dict(case.data), "calibration": dict(case.calibration), "config": config,
+        "coverage": [row.as_record() for row in conversion.coverage], "command": case.command,
+    }  # fmt: skip
+    environ = environment()
+    identity = {
+        "model": case.model.get("sha256"), "data": case.data.get("sha256"), "config": config,
+        "calibration": case.calibration.get("sha256"), "code": environ.get("git") or environ["packages"],
+    }  # fmt: skip
+    return Run(
+        id=content_hash(identity),
+        case=record,
+        metrics=_metrics(view),
+        curves={"steps": [view.at(i) for i in range(len(measured.record))], "anytime": view.anytime()},
+        layers=tuple(_layer(row, view) for row in view.counts[-1]),
+        assumptions=_assumptions(view),
+        environment=environ | {"seconds": {k: round(v, 3) for k, v in {**seconds, **measured.seconds}.items()}},
+        notes=(*conversion.notes, *notes),
+    )
+
+
+def _checked(labels: Tensor, conversion: Conversion) -> npt.NDArray[np.int64]:
+    truth = labels.numpy().astype(np.int64)
+    shape = conversion.ann[conversion.ann.output].shape
+    classes = max(2, int(np.prod(shape)))
+    if len(truth) and (truth.min() < 0 or truth.max() >= classes):
+        raise EvaluateError(
+            f"labels run from {truth.min()} to {truth.max()}, but the network has {int(np.prod(shape))} output(s); "
+            "expected class indices from 0; check that the data belong to this network"
+        )
+    return truth
+
+
+class _View:
+    """The numbers that several parts of the run need."""
+
+    def __init__(self, conversion: Conversion, measured: Measurement, truth: npt.NDArray[np.int64] | None) -> None:
+        self.conversion, self.measured, self.truth = conversion, measured, truth
+        self.n, self.steps = measured.predictions.shape
+        self.neurons = conversion.snn.neuron_count()
+        self.agreement = agreement_curve(measured.predictions, measured.ann_predictions)
+        self.correct = None if truth is None else correct_counts(measured.predictions, truth)
+        self.ann_correct = None if truth is None else int((measured.ann_predictions == truth).sum())
+        self.counts = [
+            count_operations(conversion, {k: v[i] for k, v in measured.spikes.items()}, measured.nonzero, steps)
+            for i, steps in enumerate(measured.record)
+        ]
+        self.model = OpsHorowitz()
+        self.prices: list[Breakdown] = [self.model.price(counts) for counts in self.counts]
+
+    def spikes_per_neuron(self, i: int) -> float:
+        """Mean spikes of a neuron per inference up to the i-th recorded step."""
+        return sum(row.spikes for row in self.counts[i] if row.role == "neuron") / self.neurons
+
+    def at(self, i: int) -> dict[str, Any]:
+        """One row of the curve."""
+        steps = self.measured.record[i]
+        right = None if self.correct is None else int(self.correct[steps - 1])
+        interval = None if right is None else wilson(right, self.n)
+        return {
+            "steps": steps,
+            "ms": milliseconds(steps, self.conversion.snn.dt_s),
+            "accuracy": None if right is None else right / self.n,
+            "accuracy_low": interval and interval.low,
+            "accuracy_high": interval and interval.high,
+            "agreement": float(self.agreement[steps - 1]),
+            "synops": self.prices[i].synops,
+            "spikes_per_neuron": self.spikes_per_neuron(i),
+            "energy_snn_j": self.prices[i].energy("snn").value,
+        }
+
+    def anytime(self) -> list[dict[str, Any]]:
+        """Accuracy and agreement after every step."""
+        right = [None] * self.steps if self.correct is None else [int(c) / self.n for c in self.correct]
+        return [
+            {"steps": t + 1, "accuracy": right[t], "agreement": float(self.agreement[t])} for t in range(self.steps)
+        ]
+
+
+def _metrics(view: _View) -> tuple[Metric, ...]:
+    return (*_accuracy_metrics(view), *_latency_metrics(view), *_cost_metrics(view))
+
+
+def _accuracy_metrics(view: _View) -> list[Metric]:
+    n = view.n
+    agreeing = round(float(view.agreement[-1]) * n)
+    bound = wilson(agreeing, n)
+    agreement = Metric("agreement", agreeing / n, "fraction", "higher", n, bound.low, bound.high,
+                       f"same class as the ANN after {view.steps} steps; Wilson interval")  # fmt: skip
+    if view.truth is None:
+        names = ("ann.accuracy", "snn.accuracy", "accuracy.difference")
+        return [*(Metric(name, None, "fraction", "higher", note=_UNLABELLED) for name in names), agreement]
+    ann_right = view.measured.ann_predictions == view.truth
+    snn_right = view.measured.predictions[:, -1] == view.truth
+    rows = []
+    for name, right in (("ann.accuracy", ann_right), ("snn.accuracy", snn_right)):
+        interval = wilson(int(right.sum()), n)
+        when = f" after {view.steps} steps" if name.startswith("snn") else ""
+        rows.append(Metric(name, int(right.sum()) / n, "fraction", "higher", n, interval.low, interval.high,
+                           f"Wilson interval{when}"))  # fmt: skip
+    gap = paired_difference(ann_right, snn_right)
+    rows.append(Metric("accuracy.difference", gap.difference, "fraction", "higher", n, gap.interval.low,
+                       gap.interval.high, describe(gap)))  # fmt: skip
+    return [*rows, agreement]
+
+
+def _latency_metrics(view: _View) -> list[Metric]:
+    rows = []
+    for points in (0.5, 0.1):
+        name = f"latency.steps_within_{points}pp"
+        if view.correct is None or view.ann_correct is None:
+            reached, note = None, _UNLABELLED
+        else:
+            reached = steps_within(view.correct.tolist(), view.ann_correct, view.n, points)
+            note = f"stays within {points} points of the ANN" if reached else f"not reached within {view.steps} steps"
+        rows.append(Metric(name, reached, "steps", "lower", view.n, note=note))
+        if points == 0.5:
+            time_ms = milliseconds(reached, view.conversion.snn.dt_s)
+            how = note if reached is None else f"steps of {view.conversion.config.dt_ms:g} ms"
+            rows.append(Metric("latency.ms_within_0.5pp", time_ms, "ms", "lower", view.n, note=how))
+    return rows
+
+
+def _cost_metrics(view: _View) -> list[Metric]:
+    counts, price, n = view.counts[-1], view.prices[-1], view.n
+    name, meaning = view.model.name, view.model.low_high_meaning
+    after = f"after {view.steps} steps"
+    rows = [
+        Metric("synops.per_inference", price.synops, "SynOps", "lower", n, note=after),
+        Metric("spikes.per_neuron", view.spikes_per_neuron(-1), "spikes", "lower", n, note=after),
+        Metric("macs.ann", float(sum(c.ann_macs for c in counts)), "MACs", "lower", note="dense, padding not counted"),
+        Metric("macs.encoder", float(sum(c.encoder_macs for c in counts)), "MACs", "lower",
+               note="of the SNN on analog input, computed once and cached"),
+    ]  # fmt: skip
+    for network in ("ann", "ann_sparse", "snn"):
+        span = price.energy(network)
+        rows.append(Metric(f"energy.{network}_j", span.value, "J", "lower", n, span.low, span.high,
+                           f"modelled by {name}, not measured; {meaning}"))  # fmt: skip
+    efficiency = price.efficiency()
+    if efficiency is None:
+        rows.append(Metric("efficiency.synops_per_s_per_w", None, "SynOps/s/W", "higher", n,
+                           note="undefined: no spike was delivered"))  # fmt: skip
+    else:
+        rows.append(Metric("efficiency.synops_per_s_per_w", efficiency.value, "SynOps/s/W", "higher", n, efficiency.low,
+                           efficiency.high, f"all terms priced by {name}; read it beside the joules"))  # fmt: skip
+    return rows
+
+
+def _layer(row: OpCount, view: _View) -> dict[str, Any]:
+    """One row of the layer table."""
+    site = view.conversion.snn.sites.get(row.node)
+    kind = {"encoder": "input synapses", "spiking": "synapses", "neuron": "neurons", "linear": "wiring"}[row.role]
+    threshold = None if site is None else site.threshold
+    return {
+        "name": row.node,
+        "place": row.place,
+        "kind": kind,
+        "neuron": site and _neuron_name(view, row.node),
+        "neurons": row.neurons or None,
+        "threshold_low": None if threshold is None else float(threshold.min()),
+        "threshold_median": None if threshold is None else float(threshold.median()),
+        "threshold_high": None if threshold is None else float(threshold.max()),
+        "rate": row.spikes / row.neurons / view.steps if row.neurons else None,
+        "spikes": row.spikes if row.role == "neuron" else None,
+        "ann_macs": row.ann_macs or None,
+        "encoder_macs": row.encoder_macs or None,
+        "synops": row.synops if row.role == "spiking" or row.synops else None,
+        "rho": row.synops / row.ann_macs if row.role == "spiking" and row.ann_macs else None,
+        "neuron_updates": row.neuron_updates or None,
+    }
+
+
+def _neuron_name(view: _View, name: str) -> str:
+    neuron = view.conversion.snn.sites[name].neuron
+    family = {"seed": "seed LIF", "lif": "LIF", "if": "IF"}[view.conversion.config.neuron]
+    signed = isinstance(neuron, AdaptiveNeuron)
+    kind = "tanh" if isinstance(view.conversion.snn.graph[name].op, ir.Tanh) else "hard tanh"
+    return f"{family}, signed, {kind}" if signed else family
+
+
+def _assumptions(view: _View) -> dict[str, Any]:
+    config = view.conversion.config
+    tau_mem_s, tau_syn_s = config.taus_s
+    equations = [
+        "I[t] = alpha I[t-1] + (1 - alpha) S[t],  alpha = exp(-dt / tau_syn)",
+        "V[t] = beta V[t-1] + W I[t] + b,  beta = exp(-dt / tau_mem), the gain 1 / (1 - beta) absorbed into W and b",
+        "fire if V[t] >= V_th = 1/2 quantum, then V[t] -= 1 quantum (soft reset; leak-neutral threshold)",
+        f"tau_mem = {tau_mem_s * 1e3:g} ms, tau_syn = {tau_syn_s * 1e3:g} ms, dt = {config.dt_ms:g} ms",
+    ]
+    if any(isinstance(site.neuron, AdaptiveNeuron) for site in view.conversion.snn.sites.values()):
+        equations.append(
+            "tanh: spikes of both signs; the quantum grows with the neuron's own rate r, q(r) = artanh(r) / r, "
+            "from a table; fire sign(V) if |V| >= q / 2"
+        )
+    return {
+        "energy": as_record(view.model, view.prices[-1]),
+        "baselines": baselines_record(),
+        "counting": list(CONVENTIONS),
+        "statistics": list(_STATISTICS),
+        "neuron": equations,
+        "limits": _limits(tau_mem_s, view),
+    }
+
+
+def _limits(tau_mem_s: float, view: _View) -> list[str]:
+    limits = [
+        "The input is coded as Poisson spikes." if view.conversion.config.input_code == "poisson" else
+        "The input is a constant analog current: the first layer multiplies, the chip needs such an input stage.",
+        "The read-out counts spikes through the output weights: it is a weighted sum, not a neuron.",
+    ]  # fmt: skip
+    if tau_mem_s < float("inf"):
+        lost = 1 - math.exp(-view.conversion.snn.dt_s / tau_mem_s)
+        limits.append(
+            f"A leaky neuron remembers 1 / (1 - beta) = {1 / lost:.1f} steps: constant drives below (1 - beta) / 2 = "
+            f"{lost / 2:.3f} quanta per step never fire, and the resolution of a rate saturates near {lost:.3f}."
+        )
+    return limits

@@ -1,0 +1,166 @@
+"""perform(): one case from a model to its run, the main job without its command line."""
+
+from __future__ import annotations
+
+import json
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+import zoo
+from convert.config import ConvertConfig
+from convert.errors import ConfigError, InputShapeError
+from convert.pipeline import Conversion, convert, effort, with_provenance
+from convert.reading.models import Model, from_module, open_model
+from convert.reading.tracing import Traced
+from evaluate.assembly import Case, assemble
+from evaluate.inputs import Inputs, Wanted, gather
+from evaluate.records import Run
+from evaluate.runner import measure
+
+__all__ = ["Report", "Request", "perform"]
+
+Report = Callable[[str, int, int], None]
+"""Called with the stage, the samples done since the last call, and how many the stage has in all."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """One case.
+
+    Parameters
+    ----------
+    model : str
+        A file, or ``zoo:NAME``.
+    data, calibration : str or None
+        Specs; see `zoo.open_dataset`.
+    steps : tuple of int
+        Steps to report, ascending.
+    command : str
+        What repeats the run.
+
+    Raises
+    ------
+    ConfigError
+        An option outside its range; all of them at once.
+    """
+
+    model: str
+    config: ConvertConfig
+    data: str | None = None
+    calibration: str | None = None
+    steps: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64)
+    limit: int | None = None
+    calibration_samples: int = 1000
+    seed: int = 0
+    device: str = "cpu"
+    memory_mb: int = 32
+    input_shape: tuple[int, ...] | None = None
+    command: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse what can be refused before anything is read."""
+        wrong = [
+            f"{option}: got {value}; expected at least 1"
+            for option, value in (("--limit", self.limit), ("--calibration-samples", self.calibration_samples),
+                                  ("--memory-mb", self.memory_mb), ("--input-shape", min(self.input_shape or (1,))))
+            if value is not None and value < 1
+        ]  # fmt: skip
+        if not self.steps or self.steps[0] < 1 or self.steps[-1] > 100_000:
+            wrong.append(f"--steps: got {self.steps}; expected numbers from 1 to 100000, such as 1,2,4,8,16,32,64")
+        if not 0 <= self.seed < 2**63:
+            wrong.append(f"--seed: got {self.seed}; expected 0 or more")
+        if self.device not in ("cpu", "cuda"):
+            wrong.append(f"--device: got {self.device!r}; expected cpu or cuda")
+        elif self.device == "cuda" and not torch.cuda.is_available():
+            wrong.append("--device: cuda was asked for, but this torch finds no CUDA device; use --device cpu")
+        if wrong:
+            raise ConfigError("\n".join(wrong))
+
+
+def perform(request: Request, report: Report = lambda stage, done, total: None) -> tuple[Run, Conversion]:
+    """Read, convert, run both networks, compare.
+
+    Raises
+    ------
+    ConvertError, zoo.ZooError, EvaluateError
+        An unsupported model is refused before any data are loaded.
+    """
+    begin = time.perf_counter()
+    model = _open(request.model)
+    spec = request.data or model.data
+    traced, shape, notes = _trace(model, None if spec is None else zoo.open_dataset(spec), request)
+    read = time.perf_counter()
+    config = request.config
+    inputs = gather(
+        Wanted(spec, request.calibration, request.limit, request.calibration_samples, request.seed,
+               config.input_low, config.input_high), shape,
+    )  # fmt: skip
+    conversion = _convert(request, model, traced, inputs, report)
+    seconds = {"read": read - begin, "convert": time.perf_counter() - read}
+    total = len(inputs.x)
+    measured = measure(conversion, inputs.x, request.steps, request.seed, request.memory_mb << 20, request.device,
+                       lambda n: report("simulate", n, total))  # fmt: skip
+    run = assemble(_case(request, model, inputs), conversion, measured, inputs.labels, seconds, (*notes, *inputs.notes))
+    return run, conversion
+
+
+def _open(name: str) -> Model:
+    if name.startswith("zoo:"):
+        return _from_zoo(zoo.load(name.removeprefix("zoo:")), name)
+    readers = {"zoo-checkpoint": lambda source: _from_zoo(zoo.load_checkpoint(source.path), str(source.path))}
+    return open_model(Path(name), readers)
+
+
+def _from_zoo(network: zoo.ZooNetwork, origin: str) -> Model:
+    return from_module(network.module, network.name, origin, "zoo checkpoint", network.sha256,
+                       network.sample_shape, network.data)  # fmt: skip
+
+
+def _trace(
+    model: Model, dataset: zoo.Dataset | None, request: Request
+) -> tuple[Traced, tuple[int, ...], tuple[str, ...]]:
+    """The graph, its sample shape, and a note where the data's shape had to be adapted."""
+    natural = request.input_shape or (dataset.sample_shape if dataset else model.sample_shape)
+    if natural is None:
+        raise InputShapeError(
+            f"{model.origin}: the shape of its samples is not known; name data with --data, or the shape with "
+            "--input-shape, such as --input-shape 1,28,28"
+        )
+    size = int(torch.tensor(natural).prod())
+    others = [(size,), (1, *natural)] if dataset and request.input_shape is None else []
+    first: InputShapeError | None = None
+    for shape in (natural, *others):
+        try:
+            traced = model.traced(shape)
+        except InputShapeError as error:
+            first = first or error
+            continue
+        note = () if shape == natural else (f"Samples of shape {natural} were reshaped to {shape} to fit the network.",)
+        return traced, shape, note
+    assert first is not None  # the loop ran at least once
+    raise first
+
+
+def _convert(request: Request, model: Model, traced: Traced, inputs: Inputs, report: Report) -> Conversion:
+    samples = 0 if inputs.calibration is None else len(inputs.calibration)
+    total = effort(traced, samples, request.config)
+    conversion = convert(traced, inputs.calibration, request.config, lambda n: report("calibrate", n, total))
+    return with_provenance(
+        conversion, source=model.origin, source_sha256=model.sha256, seed=str(request.seed),
+        config=json.dumps(request.config.as_record(), sort_keys=True),
+        calibration_sha256=str(inputs.calibration_record.get("sha256", "none")),
+        torch=torch.__version__, python=platform.python_version(),
+    )  # fmt: skip
+
+
+def _case(request: Request, model: Model, inputs: Inputs) -> Case:
+    described = {"name": model.name, "origin": model.origin, "format": model.format, "sha256": model.sha256,
+                 "parameters": model.parameters}  # fmt: skip
+    options = {"steps": request.steps[-1], "record": list(request.steps), "seed": request.seed, "limit": request.limit,
+               "calibration_samples": request.calibration_samples}  # fmt: skip
+    return Case(described, inputs.data_record, inputs.calibration_record, options, request.command)
