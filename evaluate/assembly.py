@@ -17,7 +17,6 @@ from convert.neurons.adaptive import AdaptiveNeuron
 from evaluate.accuracy import agreement_curve, correct_counts
 from evaluate.energy import Breakdown, OpsHorowitz, as_record, baselines_record
 from evaluate.environment import environment
-from evaluate.errors import EvaluateError
 from evaluate.latency import milliseconds, steps_within
 from evaluate.operations import CONVENTIONS, OpCount, count_operations
 from evaluate.records import Metric, Run, content_hash
@@ -73,13 +72,8 @@ def assemble(
     labels : Tensor (samples,) or None
     seconds : mapping
         Wall clock of the stages before the measurement.
-
-    Raises
-    ------
-    EvaluateError
-        Labels that are not classes of the network.
     """
-    truth = None if labels is None else _checked(labels, conversion)
+    truth = None if labels is None else labels.numpy().astype(np.int64)
     view = _View(conversion, measured, truth)
     config = conversion.config.as_record() | dict(case.options)
     record = {
@@ -101,18 +95,6 @@ def assemble(
         environment=environ | {"seconds": {k: round(v, 3) for k, v in {**seconds, **measured.seconds}.items()}},
         notes=(*conversion.notes, *notes),
     )
-
-
-def _checked(labels: Tensor, conversion: Conversion) -> npt.NDArray[np.int64]:
-    truth = labels.numpy().astype(np.int64)
-    shape = conversion.ann[conversion.ann.output].shape
-    classes = max(2, int(np.prod(shape)))
-    if len(truth) and (truth.min() < 0 or truth.max() >= classes):
-        raise EvaluateError(
-            f"labels run from {truth.min()} to {truth.max()}, but the network has {int(np.prod(shape))} output(s); "
-            "expected class indices from 0; check that the data belong to this network"
-        )
-    return truth
 
 
 class _View:

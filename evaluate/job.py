@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import platform
 import time
 from collections.abc import Callable
@@ -98,7 +99,7 @@ def perform(request: Request, report: Report = lambda stage, done, total: None) 
     config = request.config
     inputs = gather(
         Wanted(spec, request.calibration, request.limit, request.calibration_samples, request.seed,
-               config.input_low, config.input_high), shape,
+               config.input_low, config.input_high), shape, math.prod(traced.graph[traced.graph.output].shape),
     )  # fmt: skip
     conversion = _convert(request, model, traced, inputs, report)
     seconds = {"read": read - begin, "convert": time.perf_counter() - read}
