@@ -72,8 +72,8 @@ class ConvertConfig:
                 (0 < self.percentile <= 100, f"--percentile: got {self.percentile}; expected more than 0, up to 100"),
                 (self.mse_steps >= 1, f"mse_steps: got {self.mse_steps}; expected at least 1"),
                 (self.potential_steps >= 0, f"potential_steps: got {self.potential_steps}; expected 0 or more"),
-                (self.input_low < self.input_high,
-                 f"input range: got {self.input_low} to {self.input_high}; expected the lower bound first"),
+                (-math.inf < self.input_low < self.input_high < math.inf,
+                 f"input range: got {self.input_low} to {self.input_high}; expected two numbers, the lower one first"),
             )
             if not fine
         ]  # fmt: skip

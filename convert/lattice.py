@@ -18,7 +18,7 @@ from torch import Tensor
 from convert.graph import ir
 from convert.graph.ir import Graph, Node, Op
 
-__all__ = ["BITS", "INPUT_BITS", "Carried", "carried", "coarsest", "snap", "source_of", "through"]
+__all__ = ["BITS", "INPUT_BITS", "Carried", "carried", "coarsest", "fraction_bits", "snap", "source_of", "through"]
 
 BITS = 14
 """Fraction bits of normalised weights."""
@@ -110,13 +110,15 @@ def _weighted(op: Op, source: Carried) -> Carried:
     weight, bias = (op.scale, op.shift) if isinstance(op, ir.Affine) else (op.weight, op.bias)  # type: ignore[union-attr]
     reach = weight.abs() if isinstance(op, ir.Affine) else weight.abs().flatten(1).sum(1)
     bound = float((reach * source.bound).max()) + (0.0 if bias is None else float(bias.abs().max()))
-    own = max(_fraction_bits(weight), 0 if bias is None else _fraction_bits(bias) - (source.bits or 0))
-    return Carried(None if source.bits is None else source.bits + own, bound)
+    of_weight, of_bias = fraction_bits(weight), 0 if bias is None else fraction_bits(bias)
+    if source.bits is None or of_weight is None or of_bias is None:
+        return Carried(None, bound)
+    return Carried(max(source.bits + of_weight, of_bias), bound)
 
 
-def _fraction_bits(values: Tensor, most: int = 30) -> int:
-    """The least number of fraction bits that holds every value, or `most`."""
-    bits = 0
-    while bits < most and not torch.equal(snap(values, bits), values.double()):
-        bits += 1
-    return bits
+def fraction_bits(values: Tensor, most: int = 30) -> int | None:
+    """The least number of fraction bits that holds every value, or None where `most` is not enough."""
+    for bits in range(most + 1):
+        if torch.equal(snap(values, bits), values.double()):
+            return bits
+    return None

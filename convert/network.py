@@ -101,25 +101,28 @@ def threshold_balanced(network: SpikingNetwork) -> SpikingNetwork:
 
     Weight normalisation (W lam_in / lam_out, b / lam_out, quantum 1) and threshold balancing (W, b, quantum
     lam_out) give the same spike trains: every potential is multiplied by its lam (Diehl et al. 2015;
-    Rueckauer et al. 2017, section 2.2).
+    Rueckauer et al. 2017, section 2.2). A Poisson input emits 1 for its scale, so there every value, and with it
+    b and lam, is in units of that scale.
     """
-    nodes = [replace(node, op=_in_original_units(node, network)) for node in network.graph]
+    unit = network.scales[network.graph.input.name].flatten()[0]
+    scales = {name: scale / unit for name, scale in network.scales.items()}
+    nodes = [replace(node, op=_in_original_units(node, scales)) for node in network.graph]
     sites = {
-        name: replace(site, quantum=site.threshold, initial=site.initial * site.threshold)
+        name: replace(site, quantum=site.threshold / unit, initial=site.initial * site.threshold / unit)
         for name, site in network.sites.items()
     }
-    ones = {name: torch.ones_like(scale) for name, scale in network.scales.items()}
-    return replace(network, graph=Graph(tuple(nodes), network.graph.output), sites=sites, scales=ones)
+    units = {name: torch.ones_like(scale) * unit for name, scale in scales.items()}
+    return replace(network, graph=Graph(tuple(nodes), network.graph.output), sites=sites, scales=units)
 
 
-def _in_original_units(node: Node, network: SpikingNetwork) -> ir.Op:
-    op, scale = node.op, network.scales[node.name]
+def _in_original_units(node: Node, scales: Mapping[str, Tensor]) -> ir.Op:
+    op, scale = node.op, scales[node.name]
     if isinstance(op, ir.AvgPool) and op.divisor == 1:
-        ratio = network.scales[node.inputs[0]].flatten()[0] / scale.flatten()[0]
+        ratio = scales[node.inputs[0]].flatten()[0] / scale.flatten()[0]
         return replace(op, divisor=round(float(ratio)))
     if not isinstance(op, (ir.Linear, ir.Conv, ir.Affine)):
         return op
-    source = network.scales[node.inputs[0]]
+    source = scales[node.inputs[0]]
     if isinstance(op, ir.Affine):
         return ir.Affine(op.scale.double() * scale / source, op.shift.double() * scale)
     return rescaled(op, 1 / source, scale)

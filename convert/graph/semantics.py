@@ -32,8 +32,12 @@ def _batch_norm(op: ir.BatchNorm, x: Tensor) -> Tensor:
 def _avg_pool(op: ir.AvgPool, x: Tensor) -> Tensor:
     if len(op.kernel) == 2:
         return F.avg_pool2d(x, op.kernel, op.stride, op.padding, op.ceil_mode, op.count_include_pad, op.divisor)
-    pooled = F.avg_pool1d(x, op.kernel, op.stride, op.padding, op.ceil_mode, op.count_include_pad)
-    return pooled if op.divisor is None else pooled * (op.kernel[0] / op.divisor)
+    if op.divisor is None:
+        return F.avg_pool1d(x, op.kernel, op.stride, op.padding, op.ceil_mode, op.count_include_pad)
+    # a plane of height 1, because only pooling in two dimensions takes a divisor, and multiplying by it is not exact
+    kernel, stride, padding = (1, *op.kernel), (1, *op.stride), (0, *op.padding)
+    plane = F.avg_pool2d(x.unsqueeze(-2), kernel, stride, padding, op.ceil_mode, op.count_include_pad, op.divisor)
+    return plane.squeeze(-2)
 
 
 def _adaptive_avg_pool(op: ir.AdaptiveAvgPool, x: Tensor) -> Tensor:
@@ -86,7 +90,9 @@ def infer_shape(op: Op, *shapes: tuple[int, ...]) -> tuple[int, ...]:
     on_meta = type(op)(**{name: _to_meta(value) for name, value in vars(op).items()})
     try:
         out = apply(on_meta, *(torch.empty((1, *shape), device="meta") for shape in shapes))
-    except (RuntimeError, ValueError, IndexError) as error:
+        if isinstance(op, ir.Add) and len(set(shapes)) > 1:
+            raise ValueError("the two must have one shape")
+    except (RuntimeError, ValueError, IndexError, TypeError) as error:
         reason = str(error).splitlines()[0]
         raise GraphError(f"{type(op).__name__} does not accept inputs of shape {shapes}: {reason}") from error
     return tuple(out.shape[1:])

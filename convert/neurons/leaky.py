@@ -60,6 +60,8 @@ def leaky_rate(drive: float, dt_s: float, tau_mem_s: float, v_threshold: float =
     >>> round(leaky_rate(0.2, 1e-3, 20e-3), 3)
     0.199
     """
+    if math.isinf(tau_mem_s):
+        return max(0.0, drive)
     steady = drive / (1 - decay(dt_s, tau_mem_s))
     if steady <= v_threshold:
         return 0.0

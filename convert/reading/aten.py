@@ -220,6 +220,7 @@ OPERATORS: dict[str, Maker] = {
     "relu6": lambda call: ir.Clamp(0.0, 6.0),
     "hardtanh": lambda call: _clamp(call.arguments["min_val"], call.arguments["max_val"]),
     "clamp": lambda call: _clamp(call.arguments["min"], call.arguments["max"]),
+    "clip": lambda call: _clamp(call.arguments["min"], call.arguments["max"]),
     "clamp_min": lambda call: _clamp(call.arguments["min"], None),
     "tanh": lambda call: ir.Tanh(),
     "avg_pool1d": _avg_pool,

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import inspect
 import pickle
+import re
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator
@@ -77,8 +78,14 @@ def load_module(source: Source) -> nn.Module:
             f"{source.path}: holds a {type(content).__name__}; expected an nn.Module made of torch.nn classes, "
             "saved with torch.save(model, path)"
         )
-    module = _Rebuilder(source.path).module(content, "model")
-    return module.float().eval().requires_grad_(False)
+    try:
+        module = _Rebuilder(source.path).module(content, "model")
+        return module.float().eval().requires_grad_(False)
+    except RecursionError as error:
+        raise CorruptFileError(
+            f"{source.path}: layers nested too deep, or a value that contains itself; expected what torch.save "
+            "writes: save it again"
+        ) from error
 
 
 def _unpickle(path: Path) -> Any:
@@ -99,10 +106,15 @@ def _unpickle(path: Path) -> Any:
 
 
 def _refusal(path: Path, error: pickle.UnpicklingError) -> LoadError:
-    wanted = _unsafe_globals(path)
+    # torch wraps the reason in advice, and the advice is to read the file without protection
+    reason = (str(error.__context__ or "").strip().splitlines() or ["unreadable"])[0]
+    wanted = _unsafe_globals(path) or re.findall(r"GLOBAL (\S+)", reason)
     if not wanted:
-        reason = (str(error).splitlines() or ["unreadable pickle"])[0]
-        return CorruptFileError(f"{path}: damaged pickle ({reason[:200]}); save the model again with torch.save")
+        if reason.startswith("Only persistent_load of storage"):
+            reason = "an nn.Module in the format of torch before 1.6, which cannot be read without running it"
+        return CorruptFileError(
+            f"{path}: damaged or outdated pickle ({reason[:200]}); save the model again with torch.save"
+        )
     return UnsafeFileError(
         f"{path}: this pickle asks for {', '.join(wanted)}, which would run code; nothing was executed.\n"
         "expected an nn.Module made of torch.nn classes. Ways out, in the script that has the class:\n"
@@ -153,6 +165,7 @@ class _Rebuilder:
         self.budget = path.stat().st_size
         self.made: dict[int, nn.Module] = {}
         self.open: set[int] = set()
+        self.seen: set[int] = set()
 
     def module(self, record: _Record, place: str) -> nn.Module:
         """The module that `record` describes; one record gives one module, however often it is used."""
@@ -195,7 +208,9 @@ class _Rebuilder:
             return None
         if not isinstance(value, Tensor):
             raise self._damaged(place, f"is a {type(value).__name__}, not a tensor")
-        self.budget -= value.numel()
+        if id(value) not in self.seen:  # a weight that several layers share is one tensor
+            self.seen.add(id(value))
+            self.budget -= value.numel()
         if self.budget < 0:
             raise self._damaged(place, f"declares {value.numel():,} values, more than the file can hold")
         return value

@@ -203,12 +203,12 @@ class _Reader:
         value = node.meta.get("val")
         if not isinstance(value, Tensor):
             raise Refusal("returns several tensors")
-        if value.ndim == 0 or value.shape[0] != _BATCH:
-            raise Refusal(f"moves or mixes the batch axis (its result has shape {tuple(value.shape)} "
-                          f"for a batch of {_BATCH}); keep the batch in front")  # fmt: skip
         arguments, data = self._arguments(node, target)
         if not data:
             raise Refusal("does not depend on the input; compute it before saving")
+        if value.ndim == 0 or value.shape[0] != _BATCH:
+            raise Refusal(f"moves or mixes the batch axis (its result has shape {tuple(value.shape)} "
+                          f"for a batch of {_BATCH}); keep the batch in front")  # fmt: skip
         shapes = tuple(n.shape for name in self._data_names(node) for n in self.nodes if n.name == self.values[name])
         return Call(operator, arguments, data, shapes, tuple(value.shape[1:]))
 

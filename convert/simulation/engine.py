@@ -18,10 +18,11 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
+from convert.errors import GraphError
 from convert.graph import ir
 from convert.graph.ir import Graph, Node
 from convert.graph.semantics import apply
-from convert.lattice import Carried, carried
+from convert.lattice import Carried, carried, fraction_bits
 from convert.network import SpikingNetwork
 from convert.neurons.leaky import decay
 from convert.simulation.inputs import constant_current, poisson_spikes
@@ -57,8 +58,20 @@ def simulate(
     -------
     Simulation
         The same spikes as `simulate_reference`.
+
+    Raises
+    ------
+    ConfigError, InputShapeError
+        See `check_request`.
+    GraphError
+        A quantum other than 1: the types in which sums are exact are chosen for weight-normalised networks.
     """
     kept = check_request(network, x, steps, None if record is None else tuple(record))
+    if other := [name for name, site in network.sites.items() if not bool((site.quantum == 1).all())]:
+        raise GraphError(
+            f"{', '.join(other)}: quantum other than 1; the engine runs weight-normalised networks: "
+            "run the network as normalise() made it, or use simulate_reference"
+        )
     run = _Run(network, x, steps, seed, range(len(x)) if samples is None else samples, device)
     outputs, done = [], 0
     while done < steps:
@@ -194,8 +207,10 @@ class _Block:
         source = self.run.carried[node.inputs[0]]
         if inexact or self.run.alpha:
             return torch.float64
-        start = float(self.run.network.sites[node.name].initial.abs().max())
-        return Carried(source.bits, start + source.bound * (self.run.steps + 1)).dtype
+        initial = self.run.network.sites[node.name].initial
+        of_start = fraction_bits(initial)
+        bits = None if source.bits is None or of_start is None else max(source.bits, of_start)
+        return Carried(bits, float(initial.abs().max()) + source.bound * (self.run.steps + 1)).dtype
 
     def raw(self, name: str) -> Tensor:
         """The response to the spikes of each step: (steps, batch, *shape), or (1, batch, *shape) if constant."""

@@ -78,13 +78,22 @@ def _scan_leaky(neuron: LeakyNeuron, v: Tensor, current: Tensor, quantum: float,
 def _scan_adaptive(
     neuron: AdaptiveNeuron, state: AdaptiveState, current: Tensor, quantum: float, spikes: Tensor, dt_s: float
 ) -> AdaptiveState:
-    constant = current.shape[0] == 1
-    one = torch.tensor(quantum, dtype=state.v.dtype)
+    v, rate = state.v, state.rate
+    beta, constant = decay(dt_s, neuron.tau_mem_s), current.shape[0] == 1
+    table = torch.tensor(neuron.quanta, dtype=v.dtype, device=v.device) * quantum
+    q, room = torch.empty_like(v), torch.empty_like(v)
+    index = torch.empty_like(v, dtype=torch.int64)
     for t in range(len(spikes)):
-        arriving = current[0 if constant else t].to(state.v.dtype)
-        state, emitted = neuron.step(state, arriving, one, dt_s)
+        v.mul_(beta).add_(current[0 if constant else t])
+        torch.mul(rate, len(table) - 1, out=room).abs_().round_()
+        torch.take(table, index.copy_(room), out=q)
+        torch.mul(q, neuron.v_threshold, out=room)
+        fired = torch.abs(v).ge_(room)
+        emitted = torch.sign(v, out=room).mul_(fired)
         spikes[t] = emitted
-    return state
+        v.addcmul_(q, emitted, value=-1)
+        rate.add_(emitted.sub_(rate), alpha=neuron.gain(state.steps + t + 1, dt_s))
+    return AdaptiveState(v, rate, state.steps + len(spikes))
 
 
 class Filter:

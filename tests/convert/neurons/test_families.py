@@ -1,0 +1,66 @@
+import math
+
+import pytest
+import torch
+
+from convert.errors import ConfigError
+from convert.graph import ir
+from convert.graph.semantics import apply
+from convert.neurons.adaptive import AdaptiveNeuron
+from convert.neurons.families import FAMILIES, NEURONS, fixed_threshold, make_neuron, time_constants
+from convert.neurons.leaky import LeakyNeuron
+
+EXAMPLES = {
+    ir.Relu: [ir.Relu()],
+    ir.Clamp: [ir.Clamp(0.0, 6.0), ir.Clamp(-1.0, 1.0), ir.Clamp(-2.0, 2.0), ir.Clamp(0.0, 0.5)],
+    ir.Tanh: [ir.Tanh()],
+}
+OPS = [op for examples in EXAMPLES.values() for op in examples]
+
+
+def test_every_activation_has_a_neuron():
+    assert set(EXAMPLES) == set(ir.ACTIVATIONS), "add an example of the new activation here"
+    for op in OPS:
+        assert isinstance(make_neuron(op, 0.02, 0.002), LeakyNeuron)
+
+
+@pytest.mark.parametrize("op", OPS, ids=str)
+def test_the_rate_of_the_neuron_times_its_threshold_is_the_activation(op):
+    """Whatever an activation is: IF neurons under constant drive carry it."""
+    lam = fixed_threshold(op) or 4.0
+    x = torch.linspace(-1.2, 1.2, 49, dtype=torch.float64) * lam
+    neuron, quantum = make_neuron(op, math.inf, 0.0), torch.ones((), dtype=torch.float64)
+    state, total = neuron.start(torch.zeros_like(x)), torch.zeros_like(x)
+    for _ in range(1000):
+        state, spikes = neuron.step(state, x / lam, quantum, 1e-3)
+        total += spikes
+    expected = apply(op, x[None])[0].clamp(max=lam)
+    assert float((total / 1000 * lam - expected).abs().max()) < 0.02 * lam
+
+
+@pytest.mark.parametrize("op", OPS, ids=str)
+def test_the_time_constants_reach_the_neuron_and_its_family_can_be_saved(op):
+    neuron = make_neuron(op, 0.03, 0.004)
+    assert (neuron.tau_mem_s, neuron.tau_syn_s) == (0.03, 0.004)
+    assert type(neuron) in FAMILIES.values()
+    assert neuron.signed == isinstance(neuron, AdaptiveNeuron)
+    assert neuron.signed == (float(apply(op, torch.tensor([[-0.5]]))) < 0)
+
+
+@pytest.mark.parametrize(
+    ("op", "threshold"),
+    [(ir.Relu(), None), (ir.Clamp(0.0, 6.0), 6.0), (ir.Clamp(-2.0, 2.0), 2.0), (ir.Tanh(), 1.0)], ids=str,
+)  # fmt: skip
+def test_an_activation_that_saturates_fixes_its_threshold(op, threshold):
+    assert fixed_threshold(op) == threshold
+
+
+@pytest.mark.parametrize(("name", "expected"), [("seed", (0.02, 0.002)), ("lif", (0.02, 0.0)), ("if", (math.inf, 0.0))])
+def test_the_named_neurons_are_limits_of_the_seed_neuron(name, expected):
+    assert time_constants(name, 0.02, 0.002) == expected
+    assert name in NEURONS
+
+
+def test_an_unknown_neuron_is_refused():
+    with pytest.raises(ConfigError, match="'izhikevich'; expected one of seed, lif, if"):
+        time_constants("izhikevich", 0.02, 0.002)

@@ -1,0 +1,79 @@
+import math
+
+import pytest
+import torch
+
+from convert.graph.ir import MaxPool
+from convert.graph.semantics import apply
+from convert.network import Site
+from convert.neurons.adaptive import AdaptiveNeuron, constant_quantum
+from convert.neurons.leaky import LeakyNeuron
+from convert.simulation.kernels import Filter, Maximum, channels_last, scan
+
+ONE = torch.ones((), dtype=torch.float64)
+LAWS = [
+    LeakyNeuron(math.inf, 0.0), LeakyNeuron(20e-3, 2e-3), LeakyNeuron(5e-3, 0.0, v_threshold=1.0),
+    AdaptiveNeuron(20e-3, 0.0), AdaptiveNeuron(math.inf, 0.0, quanta=constant_quantum()),
+]  # fmt: skip
+
+
+def random(*shape, seed=0):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+@pytest.mark.parametrize("neuron", LAWS, ids=str)
+@pytest.mark.parametrize("shape", [(7,), (3, 5), (3, 4, 4)])
+@pytest.mark.parametrize("constant", [True, False])
+def test_a_scan_is_its_neuron_s_step_again_and_again(neuron, shape, constant):
+    initial = 0.2 * random(shape[0], *[1] * (len(shape) - 1), seed=1)
+    site, steps = Site(neuron, ONE, ONE, initial), 23
+    current = 0.6 * random(1 if constant else steps, 2, *shape)
+    state = neuron.start(torch.zeros(2, *shape).double() + initial)
+    expected = []
+    for t in range(steps):
+        state, spikes = neuron.step(state, current[0 if constant else t], ONE, 1e-3)
+        expected.append(spikes)
+    middle, got = None, []
+    for start, stop in ((0, 5), (5, 6), (6, 23)):
+        part = current if constant else current[start:stop]
+        middle, spikes = scan(site, middle, part, stop - start, 1e-3, torch.float64)
+        got.append(spikes)
+    assert torch.equal(torch.cat(got).double(), torch.stack(expected))
+    assert torch.equal(middle.v, state.v)
+    assert torch.cat(got).any()
+
+
+@pytest.mark.parametrize("shape", [(7,), (3, 5), (3, 4, 4)])
+def test_the_filter_is_the_synapse_with_unit_gain(shape):
+    alpha, j = math.exp(-0.5), random(40, 2, *shape)
+    rest = random(2, *shape, seed=1)
+    expected, i = [], rest.clone()
+    for t in range(40):
+        i = alpha * i + (1 - alpha) * j[t]
+        expected.append(i)
+    synapse = Filter(alpha, rest)
+    got = torch.cat([synapse(j[:7]), synapse(j[7:8]), synapse(j[8:])])
+    torch.testing.assert_close(got, torch.stack(expected), rtol=1e-13, atol=1e-13)
+    assert got.dtype == torch.float64
+    steady = Filter(alpha, rest)(rest.expand(5, *rest.shape))
+    torch.testing.assert_close(steady, rest.expand(5, *rest.shape))
+
+
+@pytest.mark.parametrize(
+    ("op", "shape"),
+    [(MaxPool((2, 2), (2, 2), (0, 0), (1, 1)), (3, 4, 4)), (MaxPool((3, 3), (1, 1), (1, 1), (1, 1)), (3, 4, 4)),
+     (MaxPool((3,), (2,), (1,), (1,)), (3, 6))],
+)  # fmt: skip
+def test_a_maximum_sums_to_the_maximum_of_the_sums(op, shape):
+    drive = random(20, 2, *shape)
+    pool = Maximum(op, drive[0])
+    got = torch.cat([pool(drive[:3]), pool(drive[3:4]), pool(drive[4:])])
+    for t in range(20):
+        torch.testing.assert_close(got[: t + 1].sum(0), apply(op, drive[: t + 1].sum(0)))
+
+
+def test_channels_last_changes_the_layout_and_nothing_else():
+    for shape in ((5,), (2, 3), (2, 3, 4), (2, 3, 4, 5)):
+        x = random(*shape)
+        assert torch.equal(channels_last(x), x)
+    assert channels_last(random(2, 3, 4, 5)).is_contiguous(memory_format=torch.channels_last)
