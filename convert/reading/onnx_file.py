@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from convert.errors import CorruptFileError, InputShapeError, LoadError
 from convert.reading.sources import Source
@@ -58,14 +59,15 @@ class OnnxNetwork:
 
     def traced(self, shape: tuple[int, ...]) -> Traced:
         """The Graph for samples of `shape`; see `convert.reading.onnx_trace.trace_onnx`."""
+        from convert.reading.onnx_nodes import printable
         from convert.reading.onnx_trace import trace_onnx
 
         declared = self.dims[1:]
         if len(shape) != len(declared) or any(d not in (None, s) for d, s in zip(declared, shape, strict=True)):
             expected = tuple("any" if size is None else size for size in declared)
             raise InputShapeError(
-                f"{self.source.path}: its input {self.input} takes samples of shape {expected}, got {shape}; check "
-                "--data, or name the shape with --input-shape"
+                f"{self.source.path}: its input {printable(self.input)} takes samples of shape {expected}, got "
+                f"{shape}; check --data, or name the shape with --input-shape"
             )
         return trace_onnx(self, shape)
 
@@ -81,6 +83,7 @@ def load_onnx(source: Source) -> OnnxNetwork:
         Truncated or damaged; values outside the model's folder.
     """
     try:
+        from convert.reading.onnx_nodes import printable
         from convert.reading.onnx_tensors import TensorReader
     except ImportError as error:
         raise LoadError(
@@ -96,7 +99,7 @@ def load_onnx(source: Source) -> OnnxNetwork:
     sha256 = reader.sha256(source.sha256, stored)
     name, dims = _input(proto, source)
     if len(proto.graph.output) != 1:
-        names = ", ".join(value.name for value in proto.graph.output) or "none"
+        names = ", ".join(printable(value.name) for value in proto.graph.output[:20]) or "none"
         raise LoadError(f"{source.path}: its outputs are {names}; expected one: export the model with that one alone")
     opset = max(entry.version for entry in proto.opset_import if entry.domain in ("", "ai.onnx"))
     return OnnxNetwork(replace(source, sha256=sha256), proto, reader, opset, name, dims, _parameters(proto))
@@ -112,11 +115,27 @@ def _parse(source: Source) -> onnx.ModelProto:
     if hashlib.sha256(content).hexdigest() != source.sha256:
         raise CorruptFileError(f"{source.path}: changed while it was read; expected a finished file: try again")
     try:
-        return onnx.ModelProto.FromString(content)
+        proto = onnx.ModelProto.FromString(content)
+        if any(isinstance(text, bytes) for text in _texts(proto)):
+            raise ValueError("a name that is not UTF-8")
+        return proto
     except (DecodeError, ValueError, RecursionError, MemoryError) as error:
         raise CorruptFileError(
             f"{source.path}: truncated or damaged ({str(error)[:200]}); expected an ONNX model: copy or export it again"
         ) from error
+
+
+def _texts(proto: onnx.ModelProto) -> Iterator[str | bytes]:
+    """Every text in the message; protobuf gives bytes for one that is not UTF-8."""
+    from google.protobuf.message import Message
+
+    stack: list[Any] = [proto]
+    while stack:
+        for field, value in stack.pop().ListFields():
+            if field.type in (field.TYPE_STRING, field.TYPE_MESSAGE):
+                items = [value] if isinstance(value, (str, bytes, Message)) else list(value)
+                stack.extend(item for item in items if isinstance(item, Message))
+                yield from (item for item in items if isinstance(item, (str, bytes)))
 
 
 def _check(proto: onnx.ModelProto, source: Source) -> None:
@@ -158,7 +177,9 @@ def _without_values(proto: onnx.ModelProto) -> onnx.ModelProto:
     graph = hollow.graph
     graph.name = proto.graph.name or "graph"
     graph.input.extend(proto.graph.input)
-    graph.output.extend(proto.graph.output)
+    for value in proto.graph.output:  # of an output only the name matters to us
+        type_ = onnx.helper.make_tensor_type_proto(onnx.TensorProto.FLOAT, ())
+        graph.output.add(name=value.name, type=type_)
     for tensor in proto.graph.initializer:
         graph.initializer.add(name=tensor.name, data_type=tensor.data_type, dims=[0])
     graph.node.extend(proto.graph.node)
@@ -171,24 +192,25 @@ def _without_values(proto: onnx.ModelProto) -> onnx.ModelProto:
 
 def _input(proto: onnx.ModelProto, source: Source) -> tuple[str, tuple[int | None, ...]]:
     """The one input that is not a weight, and its declared shape."""
+    from convert.reading.onnx_nodes import printable
     from convert.reading.onnx_tensors import FLOATS, element_type
 
     weights = {tensor.name for tensor in proto.graph.initializer}
     found = [value for value in proto.graph.input if value.name not in weights]
     if len(found) != 1:
-        names = ", ".join(value.name for value in found) or "none"
+        names = ", ".join(printable(value.name) for value in found[:20]) or "none"
         raise LoadError(f"{source.path}: its inputs are {names}; expected one: export the model with that one alone")
     declared = found[0].type.tensor_type
     if declared.elem_type not in FLOATS:
         raise LoadError(
-            f"{source.path}: its input {found[0].name} takes {element_type(declared.elem_type)} values; expected "
-            "floating-point samples: export the part behind the embedding or the conversion"
+            f"{source.path}: its input {printable(found[0].name)} takes {element_type(declared.elem_type)} values; "
+            "expected floating-point samples: export the part behind the embedding or the conversion"
         )
     dims = tuple(d.dim_value if d.HasField("dim_value") else None for d in declared.shape.dim)
     if len(dims) < 2 or any(size is not None and size < 1 for size in dims):
         raise InputShapeError(
-            f"{source.path}: its input {found[0].name} has the shape {dims}; expected a batch axis and at least one "
-            "more, each of 1 or more: export it with a sample as (1, ...)"
+            f"{source.path}: its input {printable(found[0].name)} has the shape {dims}; expected a batch axis "
+            "and at least one more, each of 1 or more: export it with a sample as (1, ...)"
         )
     return found[0].name, dims
 

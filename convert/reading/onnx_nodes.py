@@ -7,7 +7,7 @@ from typing import Any
 
 from onnx import AttributeProto, NodeProto, helper
 
-__all__ = ["READ_OUT", "ancestors", "attributes", "before_read_out", "place"]
+__all__ = ["READ_OUT", "ancestors", "attributes", "before_read_out", "place", "printable"]
 
 READ_OUT = ("Softmax", "LogSoftmax")
 """At the very end these keep the order of the classes."""
@@ -45,4 +45,13 @@ def attributes(node: NodeProto) -> dict[str, Any]:
 
 def place(node: NodeProto) -> str:
     """Where it stands: its name, or that of its result."""
-    return node.name or (node.output[0] if node.output else node.op_type)
+    return printable(node.name or (node.output[0] if node.output else node.op_type))
+
+
+def printable(text: str) -> str:
+    """`text` from the file, as it may stand in a message: short and without control characters.
+
+    >>> printable("conv\x1b[2J")
+    'conv?[2J'
+    """
+    return "".join(character if character.isprintable() else "?" for character in text[:120])

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from onnx import TensorProto, numpy_helper
 
 from convert.errors import CorruptFileError, UnsafeFileError
+from convert.reading.onnx_nodes import printable
 
 __all__ = ["FLOATS", "TensorReader", "element_type"]
 
@@ -32,6 +33,10 @@ _RANK = 8
 def element_type(number: int) -> str:
     """The name of an element type, such as ``float16``."""
     return TensorProto.DataType.Name(number).lower() if number in TensorProto.DataType.values() else f"type {number}"
+
+
+def _title(tensor: TensorProto) -> str:
+    return printable(tensor.name or "a constant")
 
 
 @dataclass(frozen=True)
@@ -132,18 +137,18 @@ class TensorReader:
             raise self._escapes(tensor, location)
         if not found:
             raise CorruptFileError(
-                f"{self.path}: {tensor.name or 'a constant'}: its values are in {location[:200]!r}, which is not in "
-                f"{folder}; expected the file beside the model: copy both together"
+                f"{self.path}: {_title(tensor)}: its values are in {printable(location)!r}, which is not "
+                f"in {folder}; expected the file beside the model: copy both together"
             )
         return file
 
     def _escapes(self, tensor: TensorProto, location: str) -> UnsafeFileError:
         return UnsafeFileError(
-            f"{self.path}: {tensor.name or 'a constant'}: its values are in {location[:200]!r}; expected a file inside "
+            f"{self.path}: {_title(tensor)}: its values are in {printable(location)!r}; expected a file inside "
             "the model's own folder; refused, nothing was read: export the model again beside its data"
         )
 
     def _damaged(self, tensor: TensorProto, what: str) -> CorruptFileError:
         return CorruptFileError(
-            f"{self.path}: {tensor.name or 'a constant'} {what}; expected what an ONNX exporter writes: export again"
+            f"{self.path}: {_title(tensor)} {what}; expected what an ONNX exporter writes: export again"
         )

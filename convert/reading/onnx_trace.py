@@ -21,7 +21,7 @@ from convert.reading.aten import OPERATORS, Chain, Refusal
 from convert.reading.coverage import Coverage, check, describe_node
 from convert.reading.onnx_constants import Array, Budget, evaluate
 from convert.reading.onnx_file import OnnxNetwork
-from convert.reading.onnx_nodes import READ_OUT, ancestors, attributes, before_read_out, place
+from convert.reading.onnx_nodes import READ_OUT, ancestors, attributes, before_read_out, place, printable
 from convert.reading.onnx_operators import TRANSLATORS
 from convert.reading.onnx_step import Data, Step
 from convert.reading.onnx_tensors import FLOATS, element_type
@@ -107,7 +107,9 @@ class _Walk:
 
     def _value(self, node: NodeProto) -> Data | Array | None:
         if node.domain not in ("", "ai.onnx"):
-            raise Refusal(f"belongs to {node.domain}, which is not standard ONNX; export with standard operators")
+            raise Refusal(
+                f"belongs to {printable(node.domain)}, which is not standard ONNX; export with standard operators"
+            )
         options = attributes(node)
         if node.op_type == "Constant":
             return self._literal(options)
@@ -199,7 +201,7 @@ class _Walk:
             self.rows.append(Coverage(place(node), node.op_type, "dropped", "read-out", _ORDER_KEPT))
 
     def _refuse(self, node: NodeProto, why: str) -> None:
-        self.rows.append(Coverage(place(node), node.op_type, "refused", "", why))
+        self.rows.append(Coverage(place(node), printable(node.op_type), "refused", "", why))
 
     def _used(self, names: Sequence[str]) -> bool:
         return any(name and name in other.input for name in names for other in self.needed)
