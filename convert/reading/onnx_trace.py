@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from onnx import NodeProto, TensorProto
 
-from convert.errors import GraphError, InputShapeError
+from convert.errors import GraphError, InputShapeError, NonFiniteWeightError
 from convert.graph.ir import Graph, Input, Node, Op
 from convert.graph.semantics import infer_shape
 from convert.reading.aten import OPERATORS, Chain, Refusal
@@ -93,7 +93,10 @@ class _Walk:
         final = self.values.get(output)
         if not isinstance(final, Data) or any(row.fate == "refused" for row in self.rows):
             return None, output
-        return Graph(tuple(self.nodes), final.node), output
+        try:
+            return Graph(tuple(self.nodes), final.node), output
+        except NonFiniteWeightError as error:
+            raise NonFiniteWeightError(f"{self.network.source.path}: {error}") from error
 
     def _visit(self, node: NodeProto) -> None:
         try:
@@ -177,14 +180,16 @@ class _Walk:
                 shape = infer_shape(op, *shapes)
             except (GraphError, ZeroDivisionError, OverflowError, TypeError) as error:
                 raise Refusal(f"does not fit its input: {error}; export the model again") from error
-            self._count(shape)
+            self._count(shape, shapes[0], getattr(op, "padding", ()))
             new.append(Node(title, op, source, shape, place(node)))
             source, shapes = (title,), [shape]
         self.nodes.extend(new)
         return Data(source[0], shape)
 
-    def _count(self, shape: tuple[int, ...]) -> None:
-        self.activations += math.prod(shape)
+    def _count(self, shape: tuple[int, ...], before: tuple[int, ...] = (), padding: tuple[int, ...] = ()) -> None:
+        """Add up what the layers hold for one sample: their results, and their inputs where those are padded."""
+        padded = [size + 2 * pad for size, pad in zip(before[len(before) - len(padding) :], padding, strict=True)]
+        self.activations += math.prod(shape) + (math.prod((before[0], *padded)) if any(padding) else 0)
         if self.activations > _MOST_VALUES or min(shape, default=1) < 1:
             raise InputShapeError(
                 f"{self.network.source.path}: its layers hold {self.activations:,} values or more for one sample, or "
