@@ -1,7 +1,6 @@
 """from_estimator(): a trained scikit-learn MLP, alone or behind scalers in a Pipeline, as a Model.
 
-MLP layer: y = f(x W + b), W (in, out). A scaler computes a x + c for each feature; several of them compose, and the
-first layer takes the result: W' = W a, b' = b + W c. Only fitted arrays are read; nothing of the estimator is called.
+A layer of an MLP is y = f(x W + b), W (in, out). Only fitted arrays are read; nothing of the estimator is called.
 """
 
 from __future__ import annotations
@@ -9,24 +8,21 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
-from convert.errors import InputShapeError, LoadError, UnsupportedOpError
+from convert.errors import InputShapeError, LoadError, NonFiniteWeightError, UnsupportedOpError
 from convert.graph import ir
 from convert.graph.ir import Graph, Node, Op
 from convert.reading.aten import OPERATORS, Call
 from convert.reading.coverage import Coverage, check, describe_node
 from convert.reading.models import Model
+from convert.reading.sklearn_arrays import Array, class_name, folded_layers, scaling
 from convert.reading.tracing import Traced
 
 __all__ = ["from_estimator"]
-
-Array = npt.NDArray[np.float64]
 
 _ACTIVATIONS = {"relu": "relu", "tanh": "tanh", "logistic": "sigmoid"}
 """scikit-learn's name -> ATen's, whose table says whether there is a neuron for it."""
@@ -35,15 +31,6 @@ _READ_OUT = {
     "logistic": "moved to the read-out: an output above 0 is a probability above 1/2",
 }
 _EXPECTED = "expected a fitted MLPClassifier or MLPRegressor, or a Pipeline of StandardScaler, MinMaxScaler and one"
-
-
-@dataclass(frozen=True)
-class _Scaling:
-    """a x + c for each feature, and the coverage row of the scaler."""
-
-    scale: Array
-    shift: Array
-    row: Coverage
 
 
 def from_estimator(estimator: Any, name: str = "estimator", origin: str = "estimator") -> Model:
@@ -65,8 +52,8 @@ def from_estimator(estimator: Any, name: str = "estimator", origin: str = "estim
     """
     steps = _steps(estimator, origin)
     network = steps[-1][1]
-    scalings = [_scaling(title, step, origin) for title, step in steps[:-1]]
-    layers = _layers(network, scalings, origin)
+    scalings = [scaling(title, step, origin) for title, step in steps[:-1]]
+    layers = folded_layers(network, scalings, origin)
     features = layers[0][0].shape[0]
     digest = hashlib.sha256(repr((network.activation, network.out_activation_)).encode())
     for weight, bias in layers:
@@ -78,30 +65,24 @@ def from_estimator(estimator: Any, name: str = "estimator", origin: str = "estim
                 f"{origin}: takes samples of shape ({features},), got {shape}; check --data, or name the shape with "
                 f"--input-shape {features}"
             )
-        return _trace(steps[-1][0], network, layers, [scaling.row for scaling in scalings], origin)
+        return _trace(steps[-1][0], network, layers, [step.row for step in scalings], origin)
 
     parameters = sum(weight.size + bias.size for weight, bias in layers)
     return Model(name, origin, "scikit-learn", digest.hexdigest(), parameters, (features,), None, traced)
 
 
-def _class(estimator: Any) -> str:
-    """The class of `estimator` where it is scikit-learn's own, such as ``MLPClassifier``."""
-    kind = type(estimator)
-    return kind.__name__ if kind.__module__.startswith("sklearn.") else f"{kind.__module__}.{kind.__qualname__}"
-
-
 def _steps(estimator: Any, origin: str) -> list[tuple[str, Any]]:
     """Title and estimator of each step; the last is the network. Steps that cannot be converted are all named."""
     steps = [("model", estimator)]
-    if _class(estimator) == "Pipeline":
+    if class_name(estimator) == "Pipeline":
         written = vars(estimator).get("steps")
         if not isinstance(written, list) or not all(isinstance(s, (tuple, list)) and len(s) == 2 for s in written):
             raise LoadError(f"{origin}: a Pipeline without steps; {_EXPECTED}: save it again")
         steps = [(str(title), step) for title, step in written if step is not None and step != "passthrough"]
     last = len(steps) - 1
     wanted = {True: ("MLPClassifier", "MLPRegressor"), False: ("StandardScaler", "MinMaxScaler")}
-    wrong = [f"  {title}: {_class(step)}" for i, (title, step) in enumerate(steps)
-             if _class(step) not in wanted[i == last]]  # fmt: skip
+    wrong = [f"  {title}: {class_name(step)}" for i, (title, step) in enumerate(steps)
+             if class_name(step) not in wanted[i == last]]  # fmt: skip
     if wrong or not steps:
         listed = "\n".join(wrong) or "  no step"
         raise UnsupportedOpError(
@@ -109,65 +90,6 @@ def _steps(estimator: Any, origin: str) -> list[tuple[str, Any]]:
             "and apply the other steps to the samples"
         )
     return steps
-
-
-def _scaling(title: str, scaler: Any, origin: str) -> _Scaling:
-    """StandardScaler: (x - mean_) / scale_. MinMaxScaler: x scale_ + min_."""
-    place, kind, state = f"{origin}: {title}", _class(scaler), vars(scaler)
-    row = Coverage(title, kind, "exact linear", "folded into the weights of the first layer")
-    if kind == "MinMaxScaler":
-        if state.get("clip"):
-            raise UnsupportedOpError(
-                f"{place}: MinMaxScaler with clip=True has no spiking counterpart before the first layer; expected "
-                "clip=False: set it, or clip the samples yourself"
-            )
-        return _Scaling(_vector(state, "scale_", place), _vector(state, "min_", place), row)
-    if "scale_" not in state or "mean_" not in state:
-        raise LoadError(f"{place}: is not fitted; expected a fitted StandardScaler: call fit() before")
-    mean = _vector(state, "mean_", place) if state["mean_"] is not None and state.get("with_mean", True) else None
-    deviation = _vector(state, "scale_", place) if state["scale_"] is not None else None
-    known = mean if mean is not None else deviation
-    if known is None:
-        count = int(state.get("n_features_in_", 1))
-        return _Scaling(np.ones(count), np.zeros(count), row)
-    with np.errstate(all="ignore"):  # what becomes infinite is refused by name with the weights
-        scale = np.ones_like(known) if deviation is None else 1.0 / deviation
-        return _Scaling(scale, np.zeros_like(scale) if mean is None else -mean * scale, row)
-
-
-def _vector(state: dict[str, Any], name: str, place: str) -> Array:
-    return _array(state.get(name), 1, f"{place}: {name}")
-
-
-def _array(value: Any, rank: int, place: str) -> Array:
-    if not isinstance(value, np.ndarray) or value.dtype.kind not in "fiu" or value.ndim != rank or 0 in value.shape:
-        got = f"{value.dtype} {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__
-        raise LoadError(f"{place}: got {got}; expected numbers with {rank} axes: fit the model, and save it again")
-    return value.astype(np.float64)
-
-
-def _layers(network: Any, scalings: Sequence[_Scaling], origin: str) -> list[tuple[Array, Array]]:
-    """(W, b) of each layer in float64, the scalers folded into the first."""
-    state, place = vars(network), f"{origin}: {_class(network)}"
-    weights, biases = state.get("coefs_"), state.get("intercepts_")
-    if not isinstance(weights, (list, tuple)) or not isinstance(biases, (list, tuple)) or not weights:
-        raise LoadError(f"{place}: is not fitted (no coefs_); expected a trained network: call fit() before")
-    if len(weights) != len(biases):
-        raise LoadError(f"{place}: {len(weights)} coefs_ and {len(biases)} intercepts_; expected as many: save again")
-    layers = [(_array(w, 2, f"{place}: coefs_[{i}]"), _array(b, 1, f"{place}: intercepts_[{i}]"))
-              for i, (w, b) in enumerate(zip(weights, biases, strict=True))]  # fmt: skip
-    sizes = [w.shape[0] for w, _ in layers] + [layers[-1][0].shape[1]]
-    fits = all(w.shape == (sizes[i], sizes[i + 1]) and b.shape == (sizes[i + 1],) for i, (w, b) in enumerate(layers))
-    if not fits or any(s.scale.shape != (sizes[0],) or s.shift.shape != (sizes[0],) for s in scalings):
-        shapes = ", ".join(f"{w.shape}+{b.shape}" for w, b in layers)
-        raise LoadError(f"{place}: its layers {shapes} or its scalers do not fit together; save the model again")
-    if any(not isinstance(state.get(name), str) for name in ("activation", "out_activation_")):
-        raise LoadError(f"{place}: names no activation; expected a trained network: fit it, and save it again")
-    weight, bias = layers[0]
-    for scaling in reversed(scalings):
-        with np.errstate(all="ignore"):
-            weight, bias = weight * scaling.scale[:, None], bias + scaling.shift @ weight
-    return [(weight, bias), *layers[1:]]
 
 
 def _trace(
@@ -193,7 +115,11 @@ def _trace(
             append(f"activation{i}", made, size, network.activation)  # type: ignore[arg-type]  # one operation
     rows.extend(_read_out(title, network.out_activation_))
     check(rows, origin, has_neurons=len(nodes) > len(layers) + 1)
-    return Traced(Graph(tuple(nodes), nodes[-1].name), tuple(rows), _notes(network, math.prod(nodes[-1].shape), origin))
+    try:
+        graph = Graph(tuple(nodes), nodes[-1].name)
+    except NonFiniteWeightError as error:
+        raise NonFiniteWeightError(f"{origin}: {error}") from error
+    return Traced(graph, tuple(rows), _notes(network, math.prod(nodes[-1].shape), origin))
 
 
 def _float32(array: Array) -> torch.Tensor:
@@ -218,7 +144,7 @@ def _read_out(title: str, activation: str) -> list[Coverage]:
 
 def _notes(network: Any, outputs: int, origin: str) -> tuple[str, ...]:
     """What an output stands for, where that is not its number."""
-    if _class(network) == "MLPRegressor":
+    if class_name(network) == "MLPRegressor":
         return ()
     classes = [str(c) for c in np.asarray(vars(network).get("classes_", ())).reshape(-1)]
     if network.out_activation_ == "logistic":
