@@ -101,8 +101,8 @@ def load_onnx(source: Source) -> OnnxNetwork:
     if len(proto.graph.output) != 1:
         names = ", ".join(printable(value.name) for value in proto.graph.output[:20]) or "none"
         raise LoadError(f"{source.path}: its outputs are {names}; expected one: export the model with that one alone")
-    opset = max(entry.version for entry in proto.opset_import if entry.domain in ("", "ai.onnx"))
-    return OnnxNetwork(replace(source, sha256=sha256), proto, reader, opset, name, dims, _parameters(proto))
+    return OnnxNetwork(replace(source, sha256=sha256), proto, reader, max(_opsets(proto)), name, dims,
+                       _parameters(proto))  # fmt: skip
 
 
 def _parse(source: Source) -> onnx.ModelProto:
@@ -140,9 +140,7 @@ def _texts(proto: onnx.ModelProto) -> Iterator[str | bytes]:
 
 def _check(proto: onnx.ModelProto, source: Source) -> None:
     """What holds for every model that we read, in the order in which it is cheap to find out."""
-    import onnx
-
-    where = source.path
+    where, versions = source.path, _opsets(proto)
     if len(proto.graph.node) > _MOST_NODES:
         raise LoadError(
             f"{where}: has {len(proto.graph.node):,} operations; expected at most {_MOST_NODES:,}: "
@@ -152,7 +150,6 @@ def _check(proto: onnx.ModelProto, source: Source) -> None:
         raise LoadError(f"{where}: redefines standard operators; expected their standard meaning: export it again")
     if proto.graph.sparse_initializer:
         raise LoadError(f"{where}: has sparse weights; expected dense ones: export it without sparse_initializer")
-    versions = [entry.version for entry in proto.opset_import if entry.domain in ("", "ai.onnx")]
     if versions and max(versions) < _OLDEST_OPSET:
         raise LoadError(
             f"{where}: written for operator set {max(versions)}; expected {_OLDEST_OPSET} or later: "
@@ -160,12 +157,23 @@ def _check(proto: onnx.ModelProto, source: Source) -> None:
         )
     if not versions:
         raise CorruptFileError(f"{where}: names no operator set; expected opset_import: export it again")
+    _check_schema(proto, source)
+
+
+def _opsets(proto: onnx.ModelProto) -> list[int]:
+    """Versions of the standard operators; a valid file names one."""
+    return [entry.version for entry in proto.opset_import if entry.domain in ("", "ai.onnx")]
+
+
+def _check_schema(proto: onnx.ModelProto, source: Source) -> None:
+    import onnx
+
     try:
         onnx.checker.check_model(_without_values(proto))
     except (onnx.checker.ValidationError, ValueError, RuntimeError, TypeError, MemoryError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise CorruptFileError(
-            f"{where}: not a valid ONNX model ({reason[:300]}); expected what an exporter writes: export it again"
+            f"{source.path}: not a valid ONNX model ({reason[:300]}); expected what an exporter writes: export it again"
         ) from error
 
 
