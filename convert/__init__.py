@@ -15,6 +15,7 @@ from convert.errors import ConvertError
 from convert.graph.ir import Graph
 from convert.network import SpikingNetwork, threshold_balanced
 from convert.pipeline import Conversion, convert
+from convert.reading.sklearn_model import from_estimator
 from convert.reading.sources import identify
 from convert.reading.torch_file import load_module
 from convert.reading.tracing import Traced, trace
@@ -31,6 +32,7 @@ __all__ = [
     "SpikingNetwork",
     "Traced",
     "convert",
+    "from_estimator",
     "identify",
     "load_module",
     "simulate",

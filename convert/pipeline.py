@@ -87,7 +87,7 @@ def convert(
     if calibration is not None and config.potential_steps:
         few = calibration[:POTENTIAL_SAMPLES]
         snn = calibrate_potentials(snn, folded, few, config.potential_steps, progress)
-    notes = _notes(folded, lams, stats is None, config)
+    notes = (*traced.notes, *_notes(folded, lams, stats is None, config))
     return Conversion(traced.graph, folded, snn, stats, lams, traced.coverage, config, notes)
 
 

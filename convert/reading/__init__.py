@@ -2,6 +2,8 @@
 
 sources.py      identify(): what a file is, told from its content
 torch_file.py   nn.Module files: unpickled into inert stand-ins first, rebuilt from torch.nn classes after
+onnx_file.py    ONNX files, bounded and checked; onnx_trace.py walks them, onnx_operators.py says what each node is
+sklearn_model.py  from_estimator(): scikit-learn's MLPs; skops_file.py: their files; pickles.py: what is refused
 models.py       open_model(): any of them, as one thing that can be traced
 tracing.py      trace(): an nn.Module through torch.export to a Graph, checked against the module
 aten.py         what each ATen operation becomes

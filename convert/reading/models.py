@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from torch import nn
 
 from convert.errors import LoadError, UnknownFormatError
+from convert.reading.onnx_file import load_onnx
+from convert.reading.pickles import estimator_refusal
 from convert.reading.sources import Source, identify
 from convert.reading.torch_file import load_module
 from convert.reading.tracing import Traced, expected_shape, trace
@@ -77,7 +79,8 @@ def open_model(path: Path, readers: dict[str, Callable[[Source], Model]] | None 
         See `identify` and `load_module`.
     """
     source = identify(path)
-    known = {"torch-pickle": _from_pickle, **(readers or {})}
+    known = {"torch-pickle": _from_pickle, "onnx": _from_onnx, "skops": _from_skops,
+             "estimator-pickle": _refuse_estimator, **(readers or {})}  # fmt: skip
     if source.kind == "snn":
         raise UnknownFormatError(
             f"{path}: already a spiking network; expected the trained network that it was made from"
@@ -96,3 +99,21 @@ def _from_pickle(source: Source) -> Model:
     except RecursionError as error:
         raise LoadError(f"{source.path}: nested too deeply; expected an nn.Module of torch.nn classes") from error
     return from_module(module, source.path.stem, str(source.path), "nn.Module (torch.save)", source.sha256)
+
+
+def _from_onnx(source: Source) -> Model:
+    network = load_onnx(source)
+    return Model(source.path.stem, str(source.path), "ONNX", network.source.sha256, network.parameters,
+                 network.sample_shape, None, network.traced)  # fmt: skip
+
+
+def _from_skops(source: Source) -> Model:
+    from convert.reading.sklearn_model import from_estimator  # which makes a Model, so it stands above this file
+    from convert.reading.skops_file import load_estimator
+
+    model = from_estimator(load_estimator(source), source.path.stem, str(source.path))
+    return replace(model, format="scikit-learn (skops)", sha256=source.sha256)
+
+
+def _refuse_estimator(source: Source) -> Model:
+    raise estimator_refusal(source.path)

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from convert.errors import CorruptFileError, MissingFileError, UnknownFormatError
+from convert.reading.pickles import is_estimator_pickle
+from convert.reading.protobuf import looks_like_onnx
 
 __all__ = ["Source", "identify", "safetensors_metadata"]
 
@@ -25,7 +27,7 @@ class Source:
 
     Parameters
     ----------
-    kind : {"torch-pickle", "zoo-checkpoint", "snn", "safetensors"}
+    kind : {"torch-pickle", "zoo-checkpoint", "snn", "safetensors", "onnx", "skops", "estimator-pickle"}
     path : Path
     sha256 : str
     """
@@ -64,11 +66,15 @@ def _kind(path: Path, head: bytes) -> str:
         raise CorruptFileError(f"{path}: the file is empty; save the model again")
     if head.startswith(b"PK"):
         return _zip_kind(path)
+    if is_estimator_pickle(path):
+        return "estimator-pickle"
     if head[:1] == b"\x80":
         return "torch-pickle"
     if len(head) >= 9 and head[8:9] == b"{":
         declared = safetensors_metadata(path).get("format", "")
         return {"ann2spike-zoo": "zoo-checkpoint", "ann2spike-snn": "snn"}.get(declared, "safetensors")
+    if looks_like_onnx(path):
+        return "onnx"
     raise UnknownFormatError(
         f"{path}: not a model file (it starts with {head[:12]!r}); expected a .pt file written by "
         "torch.save(model, path), where model is an nn.Module made of torch.nn classes"
@@ -93,6 +99,8 @@ def _zip_kind(path: Path) -> str:
         )
     if "data.pkl" in leaves:
         return "torch-pickle"
+    if "schema.json" in names:
+        return "skops"
     raise UnknownFormatError(
         f"{path}: a zip archive without a model (members: {', '.join(sorted(leaves)[:5]) or 'none'}); "
         "expected a .pt file written by torch.save(model, path)"

@@ -32,10 +32,11 @@ _BATCH = 7
 
 @dataclass(frozen=True)
 class Traced:
-    """A network as read: its graph, and what became of every operation."""
+    """A network as read: its graph, what became of every operation, and what the user must know about the reading."""
 
     graph: Graph
     coverage: tuple[Coverage, ...]
+    notes: tuple[str, ...] = ()
 
 
 def trace(module: nn.Module, sample_shape: tuple[int, ...], origin: str = "model") -> Traced:
