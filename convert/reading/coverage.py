@@ -74,6 +74,9 @@ _PARTLY = "a part of its input is analog: computed on values, not only on spikes
 _READOUT = "synapses of the read-out, which is a sum and not a neuron"
 
 
+_COMPUTES = (*ir.WEIGHTED, ir.AvgPool, ir.AdaptiveAvgPool, ir.MaxPool, ir.Add, ir.Affine)
+
+
 def say_what_is_analog(rows: list[Coverage], graph: ir.Graph, row_of: Mapping[str, int]) -> None:
     """Name in `rows` the operations that no spike reaches, and those behind which there is no neuron."""
     analog, mixed = {graph.input.name}, set[str]()

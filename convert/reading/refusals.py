@@ -37,10 +37,6 @@ _REASONS: dict[str, str] = {
         ("adaptive_max_pool1d", "adaptive_max_pool2d"), "write it as max_pool with a kernel, which is supported"
     ),
     **dict.fromkeys(("rand_like", "randn_like", "bernoulli"), "is random at inference; remove it"),
-    **dict.fromkeys(
-        ("zeros", "ones", "full", "arange", "zeros_like", "ones_like", "full_like"),
-        "makes a constant inside forward(); make it once, in __init__, with register_buffer",
-    ),
     "embedding": "looks up a table by an index; expected real inputs: convert the part behind it",
 }  # fmt: skip
 

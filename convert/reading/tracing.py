@@ -235,7 +235,7 @@ class _Reader:
             self.values[node.name] = None
             return
         try:
-            if self._moved_to_the_readout(node, place, name):
+            if self._computed_now(node) or self._moved_to_the_readout(node, place, name):
                 return
             call = self._bind(node)
             ops = OPERATORS[call.operator](call)
@@ -263,6 +263,18 @@ class _Reader:
         behind = [self.readouts[n.name] for n in node.all_input_nodes if n.name in self.readouts]
         if behind:
             self.readouts[node.name] = behind[0]
+
+    def _computed_now(self, node: fx.Node) -> bool:
+        """Do at once what depends on fixed tensors only, such as the transposition of a weight."""
+        target = node.target
+        sources = [self.values.get(n.name) for n in node.all_input_nodes]
+        if not isinstance(target, torch._ops.OpOverload) or not all(isinstance(value, Tensor) for value in sources):
+            return False
+        if torch.Tag.nondeterministic_seeded in target.tags or target._schema.is_mutable:
+            raise Refusal("is random, or changes a fixed tensor, at inference; compute it before saving")
+        args, kwargs = fx.node.map_arg((node.args, node.kwargs), lambda n: self.values[n.name])
+        self.values[node.name] = target(*args, **kwargs)
+        return True
 
     def _moved_to_the_readout(self, node: fx.Node, place: str, name: str) -> bool:
         """Take a softmax, log-softmax or sigmoid at the very end out of the graph."""
