@@ -8,21 +8,24 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
 import zoo
 from convert.config import ConvertConfig
-from convert.errors import ConfigError, InputShapeError
+from convert.errors import ConfigError, GraphError, InputShapeError, NoNeuronError, UnsupportedOpError
+from convert.graph.readout import heads_of
 from convert.pipeline import Conversion, convert, effort, with_provenance
 from convert.reading.models import Model, from_module, open_model
 from convert.reading.tracing import Traced
 from evaluate.assembly import Case, assemble
 from evaluate.inputs import Inputs, Wanted, gather
+from evaluate.inspection import Inspection
 from evaluate.records import Run
 from evaluate.runner import measure
 
-__all__ = ["Report", "Request", "perform"]
+__all__ = ["Report", "Request", "inspect", "perform"]
 
 Report = Callable[[str, int, int], None]
 """Called with the stage, the samples done since the last call, and how many the stage has in all."""
@@ -61,6 +64,7 @@ class Request:
     memory_mb: int = 32
     input_shape: tuple[int, ...] | None = None
     command: str = ""
+    task: str = "auto"
 
     def __post_init__(self) -> None:
         """Refuse what can be refused before anything is read."""
@@ -107,6 +111,27 @@ def perform(request: Request, report: Report = lambda stage, done, total: None) 
                        lambda n: report("simulate", n, total))  # fmt: skip
     run = assemble(_case(request, model, inputs), conversion, measured, inputs.labels, seconds, (*notes, *inputs.notes))
     return run, conversion
+
+
+def inspect(request: Request) -> Inspection:
+    """What would become of the model of `request`; no sample is loaded.
+
+    Raises
+    ------
+    ConvertError, zoo.ZooError
+        The file cannot be read, or the shape of its samples is not known.
+    """
+    model = _open(request.model)
+    spec = request.data or model.data
+    dataset = None if spec is None else zoo.open_dataset(spec)
+    try:
+        traced, shape, _ = _trace(model, dataset, request)
+    except InputShapeError:
+        raise
+    except (GraphError, NoNeuronError) as error:
+        rows = error.coverage if isinstance(error, (UnsupportedOpError, NoNeuronError)) else ()
+        return Inspection(_described(model), None, rows, (), str(error))
+    return Inspection(_described(model), shape, traced.coverage, heads_of(traced.graph, traced.heads))
 
 
 def _open(name: str) -> Model:
@@ -158,9 +183,14 @@ def _convert(request: Request, model: Model, traced: Traced, inputs: Inputs, rep
     )  # fmt: skip
 
 
+def _described(model: Model) -> dict[str, Any]:
+    return {
+        "name": model.name, "origin": model.origin, "format": model.format, "sha256": model.sha256,
+        "parameters": model.parameters,
+    }  # fmt: skip
+
+
 def _case(request: Request, model: Model, inputs: Inputs) -> Case:
-    described = {"name": model.name, "origin": model.origin, "format": model.format, "sha256": model.sha256,
-                 "parameters": model.parameters}  # fmt: skip
     options = {"steps": request.steps[-1], "record": list(request.steps), "seed": request.seed, "limit": request.limit,
                "calibration_samples": request.calibration_samples}  # fmt: skip
-    return Case(described, inputs.data_record, inputs.calibration_record, options, request.command)
+    return Case(_described(model), inputs.data_record, inputs.calibration_record, options, request.command)

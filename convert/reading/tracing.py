@@ -103,7 +103,7 @@ def expected_shape(module: nn.Module) -> tuple[int, ...] | None:
 
 
 def _export(module: nn.Module, example: Tensor, origin: str) -> ExportedProgram:
-    loggers = [logging.getLogger(name) for name in ("torch.export", "torch._export", "torch.fx")]
+    loggers = [logging.getLogger(name) for name in ("torch.export", "torch._export", "torch.fx", "torch.__trace")]
     levels = [logger.level for logger in loggers]
     try:
         for logger in loggers:

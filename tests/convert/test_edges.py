@@ -22,6 +22,8 @@ _SPEC.loader.exec_module(edges)
 
 PADS = ("zeros", "reflect", "replicate", "circular")
 
+torch.set_num_threads(1)  # tiny tensors: more threads only wait for each other
+
 
 class Drawn(nn.Module):
     """conv - relu - pad - pool - conv - (+ skip) - relu - (permute) - flatten - linear."""
