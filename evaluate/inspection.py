@@ -64,7 +64,7 @@ class Inspection:
         """A table of every operation, and the verdict."""
         rows = [[row.place, row.op, row.fate, row.becomes, row.why] for row in self.coverage]
         headers = ["place", "operation", "fate", "becomes", "why / what to change"]
-        table = tabulate(rows, headers, maxcolwidths=_WIDTHS) if rows else ""
+        table = tabulate(rows, headers, maxcolwidths=_WIDTHS, disable_numparse=True) if rows else ""
         return "\n".join(filter(None, (table, "", *self._verdict()))) + "\n"
 
     def _verdict(self) -> list[str]:

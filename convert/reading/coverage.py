@@ -11,7 +11,7 @@ from convert.graph import ir
 
 __all__ = ["Coverage", "Fate", "check", "describe_node", "say_what_is_analog"]
 
-Fate = Literal["converted", "exact linear", "approximated", "dropped", "refused"]
+Fate = Literal["converted", "exact linear", "approximated", "dropped", "refused", "not reached"]
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Coverage:
         Where it stands in the user's model.
     op : str
         The operation as torch names it.
-    fate : {"converted", "exact linear", "approximated", "dropped", "refused"}
+    fate : {"converted", "exact linear", "approximated", "dropped", "refused", "not reached"}
     becomes : str
         What it is in the spiking network.
     why : str

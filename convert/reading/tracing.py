@@ -233,6 +233,7 @@ class _Reader:
         place, name = _place(node), str(node.target).removeprefix("aten.")
         if self._behind_refusal(node):
             self.values[node.name] = None
+            self.rows.append(Coverage(place, name, "not reached", "", "behind a refused operation"))
             return
         try:
             if self._computed_now(node) or self._moved_to_the_readout(node, place, name):
