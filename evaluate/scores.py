@@ -19,7 +19,7 @@ __all__ = ["Decisions", "Numbers", "Scores", "scored"]
 
 Array = npt.NDArray[Any]
 
-_UNLABELLED = "unmeasured: there are no labels; name labelled samples, e.g. --data npz:FILE with arrays x and y"
+_UNLABELLED = "there are no labels; name labelled samples, e.g. --data npz:FILE with arrays x and y"
 _NUMBERS = "not defined for regression: numbers are not right or wrong; see ann.r2, snn.r2 and snn.relative_error"
 _SAME = {
     "classes": "same class as the ANN",
