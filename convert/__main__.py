@@ -177,18 +177,23 @@ def _floats(option: str, text: str) -> tuple[float, float]:
 
 @contextmanager
 def _progress() -> Iterator[Report]:
-    """Bars on standard error, one for each stage."""
+    """Bars on standard error, one for each stage, from the first report on."""
     columns = (TextColumn("{task.description:>10}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
                TextColumn("left"), TimeRemainingColumn())  # fmt: skip
-    with Progress(*columns, console=notice, transient=True) as bars:
-        tasks: dict[str, TaskID] = {}
+    bars = Progress(*columns, console=notice, transient=True)
+    tasks: dict[str, TaskID] = {}
 
-        def report(stage: str, done: int, total: int) -> None:
-            if stage not in tasks:
-                tasks[stage] = bars.add_task(stage, total=total)
-            bars.advance(tasks[stage], done)
+    def report(stage: str, done: int, total: int) -> None:
+        if stage not in tasks:
+            bars.start()
+            tasks[stage] = bars.add_task(stage, total=total)
+        bars.advance(tasks[stage], done)
 
+    try:
         yield report
+    finally:
+        if tasks:
+            bars.stop()
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The oracle: every neuron, every step, in float64, as the equations stand in `neurons/leaky.py`.
+"""The oracle: every neuron, every step, in float64, as the equations stand in the design.
 
     I[t] = alpha I[t-1] + (1 - alpha) S[t]
     V[t] = beta V[t-1] + (W I[t] + b)
@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from convert.graph import ir
+from convert.graph.ir import Node
 from convert.graph.semantics import apply
 from convert.network import SpikingNetwork
 from convert.neurons.leaky import decay
@@ -41,63 +42,81 @@ def simulate_reference(
     seed, samples
         For Poisson input: the seed, and the number of each sample in its data set.
     """
-    steps_kept = check_request(network, x, steps, None if record is None else tuple(record))
-    graph, dt_s = network.graph, network.dt_s
-    numbers = range(len(x)) if samples is None else samples
-    poisson = network.input_code == "poisson"
-    scale = float(network.scales[graph.input.name].flatten()[0])
-    trains = poisson_spikes(x, scale, steps, seed, numbers).double() if poisson else None
-
-    currents: dict[str, Tensor] = {}
-    states: dict[str, object] = {}
-    pooled: dict[str, tuple[Tensor, Tensor]] = {}
-    counts: dict[str, Tensor] = {}
-    emitted: dict[str, Tensor] = {}
-    kept: dict[str, list[Tensor]] = {}
-    total: Tensor | float = 0.0
-    outputs = []
-    tau_syn_s = {site.neuron.tau_syn_s for site in network.sites.values()}
-    alpha = decay(dt_s, max(tau_syn_s, default=0.0))
-
+    kept = check_request(network, x, steps, None if record is None else tuple(record))
+    trains = None
+    if network.input_code == "poisson":
+        scale = float(network.scales[network.graph.input.name].flatten()[0])
+        trains = poisson_spikes(x, scale, steps, seed, range(len(x)) if samples is None else samples).double()
+    oracle = _Oracle(network)
+    outputs, emitted = [], []
     for t in range(steps):
-        direct: dict[str, Tensor] = {}  # what is read out: unfiltered spikes
+        total = oracle.step(constant_current(x) if trains is None else trains[t])
+        outputs.append(total / (t + 1) * network.scales[network.graph.output])
+        if t + 1 in kept:
+            emitted.append({name: spikes.sum(0) for name, spikes in oracle.emitted.items()})
+    spikes = {name: torch.stack([counts[name] for counts in emitted]) for name in emitted[0]}
+    return Simulation(torch.stack(outputs), spikes, oracle.counts, kept, network.dt_s)
+
+
+class _Oracle:
+    """A network in the middle of a simulation."""
+
+    def __init__(self, network: SpikingNetwork) -> None:
+        self.network = network
+        taus_s = {site.neuron.tau_syn_s for site in network.sites.values()}
+        self.alpha = decay(network.dt_s, max(taus_s, default=0.0))
+        self.states: dict[str, object] = {}
+        self.currents: dict[str, Tensor] = {}
+        self.pooled: dict[str, tuple[Tensor, Tensor]] = {}
+        self.counts: dict[str, Tensor] = {}
+        self.emitted: dict[str, Tensor] = {}
+        self.total: Tensor | float = 0.0
+
+    def step(self, arriving: Tensor) -> Tensor:
+        """Advance every node by one step; the read-out, summed over all steps so far."""
+        direct: dict[str, Tensor] = {}  # what is read out: the spikes of this step
         filtered: dict[str, Tensor] = {}  # what neurons receive: synaptic currents
-        for node in graph:
+        for node in self.network.graph:
             name = node.name
-            if isinstance(node.op, ir.Input) and trains is None:
-                direct[name] = filtered[name] = constant_current(x)
-            elif isinstance(node.op, ir.Input) or name in network.sites:
-                if isinstance(node.op, ir.Input):
-                    assert trains is not None  # narrowed by the branch above
-                    spikes, quantum = trains[t], torch.ones(())
-                else:
-                    site, drive = network.sites[name], filtered[node.inputs[0]]
-                    state = states.get(name) or site.neuron.start(torch.zeros_like(drive) + site.initial)
-                    states[name], spikes = site.neuron.step(state, drive, site.quantum, dt_s)  # type: ignore[arg-type]
-                    quantum = site.quantum
-                counts[name] = counts.get(name, torch.zeros_like(spikes)) + spikes
-                emitted[name] = emitted.get(name, torch.zeros_like(spikes)) + spikes.abs()
-                direct[name] = spikes * quantum
-                before = currents.get(name, torch.zeros_like(spikes))
-                currents[name] = filtered[name] = alpha * before + (1 - alpha) * direct[name]
+            if isinstance(node.op, ir.Input) and self.network.input_code == "constant":
+                direct[name] = filtered[name] = arriving
+            elif isinstance(node.op, ir.Input):
+                direct[name], filtered[name] = self._emit(name, arriving, torch.ones(()))
+            elif name in self.network.sites:
+                spikes = self._fire(node, filtered[node.inputs[0]])
+                direct[name], filtered[name] = self._emit(name, spikes, self.network.sites[name].quantum)
             else:
                 for lane, values in (("direct", direct), ("filtered", filtered)):
-                    if isinstance(node.op, ir.MaxPool):
-                        values[name] = _accumulated_maximum(pooled, name + lane, node.op, values[node.inputs[0]])
-                    else:
-                        values[name] = apply(node.op, *(values[i] for i in node.inputs))
-        total = total + direct[graph.output]
-        outputs.append(total / (t + 1) * network.scales[graph.output])
-        if t + 1 in steps_kept:
-            for name, spikes in emitted.items():
-                kept.setdefault(name, []).append(spikes.sum(0))
-    spikes_kept = {name: torch.stack(values) for name, values in kept.items()}
-    return Simulation(torch.stack(outputs), spikes_kept, counts, steps_kept, dt_s)
+                    values[name] = self._applied(node, [values[i] for i in node.inputs], lane)
+        self.total = self.total + direct[self.network.graph.output]
+        return self.total
 
+    def _fire(self, node: Node, drive: Tensor) -> Tensor:
+        """The spikes of a population that receives `drive`."""
+        site = self.network.sites[node.name]
+        state = self.states.get(node.name) or site.neuron.start(torch.zeros_like(drive) + site.initial)
+        self.states[node.name], spikes = site.neuron.step(state, drive, site.quantum, self.network.dt_s)  # type: ignore[arg-type]
+        return spikes
 
-def _accumulated_maximum(pooled: dict[str, tuple[Tensor, Tensor]], key: str, op: ir.MaxPool, drive: Tensor) -> Tensor:
-    """The growth of the maximum of the accumulated drive: its sum over time is the maximum of the sums."""
-    zeros = torch.zeros_like(drive)
-    sums, best = pooled.get(key, (zeros, apply(op, zeros)))
-    pooled[key] = (sums + drive, apply(op, sums + drive))
-    return pooled[key][1] - best
+    def _emit(self, name: str, spikes: Tensor, quantum: Tensor) -> tuple[Tensor, Tensor]:
+        """Count `spikes`, and send them on: as they are, and through the synaptic filter."""
+        nothing = torch.zeros_like(spikes)
+        self.counts[name] = self.counts.get(name, nothing) + spikes
+        self.emitted[name] = self.emitted.get(name, nothing) + spikes.abs()
+        sent = spikes * quantum
+        self.currents[name] = self.alpha * self.currents.get(name, nothing) + (1 - self.alpha) * sent
+        return sent, self.currents[name]
+
+    def _applied(self, node: Node, inputs: list[Tensor], lane: str) -> Tensor:
+        """The value of a node without neurons.
+
+        A max pool emits the growth of the maximum of its accumulated drive: summed over time, that is the maximum of
+        the sums.
+        """
+        if not isinstance(node.op, ir.MaxPool):
+            return apply(node.op, *inputs)
+        zeros = torch.zeros_like(inputs[0])
+        sums, best = self.pooled.get(lane + node.name, (zeros, apply(node.op, zeros)))
+        sums = sums + inputs[0]
+        self.pooled[lane + node.name] = (sums, apply(node.op, sums))
+        return self.pooled[lane + node.name][1] - best

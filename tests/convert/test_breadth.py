@@ -18,7 +18,10 @@ from convert.normalisation.bounds import bounds
 from convert.writing.artefact import from_bytes, to_bytes
 from evaluate.operations import count_operations
 
-torch.set_num_threads(1)  # tiny tensors: more threads only wait for each other
+
+@pytest.fixture(autouse=True)
+def one_thread(two_threads):
+    torch.set_num_threads(1)  # tiny tensors: more threads only wait for each other
 
 
 class Net(nn.Module):

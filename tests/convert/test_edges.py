@@ -22,7 +22,10 @@ _SPEC.loader.exec_module(edges)
 
 PADS = ("zeros", "reflect", "replicate", "circular")
 
-torch.set_num_threads(1)  # tiny tensors: more threads only wait for each other
+
+@pytest.fixture(autouse=True)
+def one_thread(two_threads):
+    torch.set_num_threads(1)  # tiny tensors: more threads only wait for each other
 
 
 class Drawn(nn.Module):

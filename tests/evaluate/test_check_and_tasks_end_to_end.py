@@ -13,7 +13,10 @@ from typer.testing import CliRunner
 from convert.__main__ import app
 from evaluate.records import read_run
 
-torch.set_num_threads(1)
+
+@pytest.fixture(autouse=True)
+def one_thread(two_threads):
+    torch.set_num_threads(1)  # tiny tensors: more threads only wait for each other
 
 
 @pytest.fixture

@@ -1,0 +1,38 @@
+"""The README is true: its Python runs, its commands parse, its options exist."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+COMMANDS = sorted(set(re.findall(r"python -m (convert|zoo|reports) ([^\n`|]*)", README)))
+
+
+def test_the_two_command_lines_of_the_promise_stand_there():
+    assert "    pip install . && python -m convert zoo:digits-relu\n" in README
+    assert "    pip install '.[test]' && pytest\n" in README
+
+
+@pytest.mark.parametrize("block", re.findall(r"```python\n(.*?)```", README, re.S))
+def test_python_blocks_run_and_print_what_they_say(block):
+    done = subprocess.run([sys.executable, "-c", block], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    promised = re.findall(r"print\(.*\)  # ([^:\n]*)", block)
+    assert [line for line in done.stdout.splitlines() if line] == promised
+
+
+@pytest.mark.parametrize("room", ["convert", "zoo", "reports"])
+def test_options_named_in_the_readme_exist(room):
+    named = {o for r, line in COMMANDS if r == room for o in re.findall(r"(--[a-z-]+)", line)}
+    named |= set(re.findall(r"`(--[a-z-]+)", README)) - {"--slow"} if room == "convert" else set()
+    commands = [[]] if room == "convert" else [[c] for c in {shlex.split(line)[0] for r, line in COMMANDS if r == room}]
+    text = "".join(
+        subprocess.run([sys.executable, "-m", room, *c, "--help"], cwd=ROOT, capture_output=True, text=True).stdout
+        for c in commands
+    )
+    assert not {option for option in named if option not in text}
