@@ -11,7 +11,6 @@ from torch import Tensor
 
 import zoo
 from convert.errors import ConfigError, InputShapeError
-from evaluate.errors import EvaluateError
 
 __all__ = ["SYNTHETIC_SAMPLES", "Inputs", "Wanted", "gather"]
 
@@ -44,16 +43,14 @@ class Inputs:
     notes: tuple[str, ...] = ()
 
 
-def gather(wanted: Wanted, shape: tuple[int, ...], outputs: int) -> Inputs:
-    """Samples of the given shape for a network with so many outputs.
+def gather(wanted: Wanted, shape: tuple[int, ...]) -> Inputs:
+    """Samples of the given shape.
 
     Without data, uniform noise is scored; without calibration samples there are none.
 
     Raises
     ------
     zoo.DatasetError, InputShapeError
-    EvaluateError
-        Labels that are not classes of the network.
     ConfigError
         Calibration samples are among the scored ones.
     """
@@ -64,7 +61,6 @@ def gather(wanted: Wanted, shape: tuple[int, ...], outputs: int) -> Inputs:
         return _synthetic(wanted, shape, fitted, record)
     scored = dataset.scored(wanted.limit) if named is None else dataset.whole(wanted.limit)
     x = _shaped(scored.x, shape, dataset.spec)
-    _check_labels(scored.y, outputs, dataset.spec)
     described = {
         "spec": dataset.spec, "split": scored.split, "samples": len(scored), "sha256": scored.sha256,
         "labels": scored.y is not None, "sample_shape": list(shape), "split_note": dataset.split_note,
@@ -100,17 +96,6 @@ def _shaped(x: Tensor, shape: tuple[int, ...], spec: str) -> Tensor:
             "expected as many values in each: name other data"
         )
     return x.reshape(len(x), *shape)
-
-
-def _check_labels(labels: Tensor | None, outputs: int, spec: str) -> None:
-    if labels is None:
-        return
-    low, high = int(labels.min()), int(labels.max())
-    if low < 0 or high >= max(2, outputs):
-        raise EvaluateError(
-            f"{spec}: labels run from {low} to {high}, but the network has {outputs} output(s); expected class "
-            "indices from 0; check that the data belong to this network"
-        )
 
 
 def _overlap(x: Tensor, fitted: Tensor | None, wanted: Wanted) -> tuple[str, ...]:

@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import json
-import math
 import platform
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
 import zoo
 from convert.config import ConvertConfig
-from convert.errors import ConfigError, InputShapeError
+from convert.errors import ConfigError, GraphError, InputShapeError, NoNeuronError, UnsupportedOpError
+from convert.graph.readout import heads_of
 from convert.pipeline import Conversion, convert, effort, with_provenance
 from convert.reading.models import Model, from_module, open_model
 from convert.reading.tracing import Traced
 from evaluate.assembly import Case, assemble
 from evaluate.inputs import Inputs, Wanted, gather
+from evaluate.inspection import Inspection
 from evaluate.records import Run
 from evaluate.runner import measure
+from evaluate.tasks import TASKS, plan
 
-__all__ = ["Report", "Request", "perform"]
+__all__ = ["Report", "Request", "inspect", "perform"]
 
 Report = Callable[[str, int, int], None]
 """Called with the stage, the samples done since the last call, and how many the stage has in all."""
@@ -43,6 +46,8 @@ class Request:
         Steps to report, ascending.
     command : str
         What repeats the run.
+    task : str
+        One of `evaluate.tasks.TASKS`.
 
     Raises
     ------
@@ -62,6 +67,7 @@ class Request:
     memory_mb: int = 32
     input_shape: tuple[int, ...] | None = None
     command: str = ""
+    task: str = "auto"
 
     def __post_init__(self) -> None:
         """Refuse what can be refused before anything is read."""
@@ -75,6 +81,8 @@ class Request:
             wrong.append(f"--steps: got {self.steps}; expected numbers from 1 to 100000, such as 1,2,4,8,16,32,64")
         if not 0 <= self.seed < 2**63:
             wrong.append(f"--seed: got {self.seed}; expected 0 or more")
+        if self.task not in TASKS:
+            wrong.append(f"--task: got {self.task!r}; expected one of {', '.join(TASKS)}")
         if self.device not in ("cpu", "cuda"):
             wrong.append(f"--device: got {self.device!r}; expected cpu or cuda")
         elif self.device == "cuda" and not torch.cuda.is_available():
@@ -99,15 +107,38 @@ def perform(request: Request, report: Report = lambda stage, done, total: None) 
     config = request.config
     inputs = gather(
         Wanted(spec, request.calibration, request.limit, request.calibration_samples, request.seed,
-               config.input_low, config.input_high), shape, math.prod(traced.graph[traced.graph.output].shape),
+               config.input_low, config.input_high), shape,
     )  # fmt: skip
+    asked = plan(request.task, heads_of(traced.graph, traced.heads), inputs.labels)
     conversion = _convert(request, model, traced, inputs, report)
     seconds = {"read": read - begin, "convert": time.perf_counter() - read}
     total = len(inputs.x)
     measured = measure(conversion, inputs.x, request.steps, request.seed, request.memory_mb << 20, request.device,
-                       lambda n: report("simulate", n, total))  # fmt: skip
-    run = assemble(_case(request, model, inputs), conversion, measured, inputs.labels, seconds, (*notes, *inputs.notes))
+                       lambda n: report("simulate", n, total), asked)  # fmt: skip
+    run = assemble(_case(request, model, inputs), conversion, measured, inputs.labels, seconds, (*notes, *inputs.notes),
+                   asked)  # fmt: skip
     return run, conversion
+
+
+def inspect(request: Request) -> Inspection:
+    """What would become of the model of `request`; no sample is loaded.
+
+    Raises
+    ------
+    ConvertError, zoo.ZooError
+        The file cannot be read, or the shape of its samples is not known.
+    """
+    model = _open(request.model)
+    spec = request.data or model.data
+    dataset = None if spec is None else zoo.open_dataset(spec)
+    try:
+        traced, shape, _ = _trace(model, dataset, request)
+    except InputShapeError:
+        raise
+    except (GraphError, NoNeuronError) as error:
+        rows = error.coverage if isinstance(error, (UnsupportedOpError, NoNeuronError)) else ()
+        return Inspection(_described(model), None, rows, (), str(error))
+    return Inspection(_described(model), shape, traced.coverage, heads_of(traced.graph, traced.heads))
 
 
 def _open(name: str) -> Model:
@@ -156,12 +187,18 @@ def _convert(request: Request, model: Model, traced: Traced, inputs: Inputs, rep
         config=json.dumps(request.config.as_record(), sort_keys=True),
         calibration_sha256=str(inputs.calibration_record.get("sha256", "none")),
         torch=torch.__version__, python=platform.python_version(),
+        heads=json.dumps([[head.name, head.shape, head.readout] for head in conversion.heads]),
     )  # fmt: skip
 
 
+def _described(model: Model) -> dict[str, Any]:
+    return {
+        "name": model.name, "origin": model.origin, "format": model.format, "sha256": model.sha256,
+        "parameters": model.parameters,
+    }  # fmt: skip
+
+
 def _case(request: Request, model: Model, inputs: Inputs) -> Case:
-    described = {"name": model.name, "origin": model.origin, "format": model.format, "sha256": model.sha256,
-                 "parameters": model.parameters}  # fmt: skip
     options = {"steps": request.steps[-1], "record": list(request.steps), "seed": request.seed, "limit": request.limit,
-               "calibration_samples": request.calibration_samples}  # fmt: skip
-    return Case(described, inputs.data_record, inputs.calibration_record, options, request.command)
+               "calibration_samples": request.calibration_samples, "task": request.task}  # fmt: skip
+    return Case(_described(model), inputs.data_record, inputs.calibration_record, options, request.command)

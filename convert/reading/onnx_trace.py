@@ -61,7 +61,7 @@ def trace_onnx(network: OnnxNetwork, shape: tuple[int, ...]) -> Traced:
     if graph is None:
         raise GraphError(f"{origin}: its output does not depend on its input; nothing to convert")
     note = verify(network, graph, walk.needed, output)
-    return Traced(graph, tuple(walk.rows), (note,) if note else ())
+    return Traced(graph, tuple(walk.rows), notes=(note,) if note else ())
 
 
 class _Walk:

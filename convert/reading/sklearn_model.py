@@ -119,7 +119,7 @@ def _trace(
         graph = Graph(tuple(nodes), nodes[-1].name)
     except NonFiniteWeightError as error:
         raise NonFiniteWeightError(f"{origin}: {error}") from error
-    return Traced(graph, tuple(rows), _notes(network, math.prod(nodes[-1].shape), origin))
+    return Traced(graph, tuple(rows), notes=_notes(network, math.prod(nodes[-1].shape), origin))
 
 
 def _float32(array: Array) -> torch.Tensor:

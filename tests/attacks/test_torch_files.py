@@ -157,6 +157,15 @@ def test_hooks_are_refused(hook, tmp_path):
     refused(saved(tmp_path, model), UnsafeFileError)
 
 
+@pytest.mark.parametrize("table", ["_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_state_dict_hooks"])
+def test_a_layer_in_the_place_of_a_hook_is_refused(table, tmp_path):
+    """Layers can be called, so a hook made of them would run without asking for anything forbidden."""
+    model = network()
+    getattr(model[0], table)[0] = nn.Tanh()
+    message = refused(saved(tmp_path, model), UnsafeFileError)
+    assert f"model.0.{table} holds" in message
+
+
 @pytest.mark.parametrize("shape", [(10**6, 10**6), (10**12,), (2**31, 2**31)])
 @pytest.mark.parametrize("where", ["parameter", "buffer"])
 def test_tensors_that_declare_more_values_than_the_file_holds_are_refused(shape, where, tmp_path):
@@ -234,7 +243,7 @@ def test_a_layer_of_an_older_version_that_lacks_what_nobody_needs_is_read(name, 
 def test_a_module_that_contains_itself_is_refused(tmp_path):
     model = network()
     model[0]._modules["again"] = model
-    assert "contains itself" in refused(saved(tmp_path, model), CorruptFileError)
+    assert "model.0.again contains itself" in refused(saved(tmp_path, model), CorruptFileError)
 
 
 def test_a_value_that_contains_itself_is_refused(tmp_path):

@@ -153,7 +153,7 @@ def test_counts_do_not_depend_on_the_batch():
     for memory in (1, 1 << 16, 1 << 24):
         measured = measure(conversion, x, (3, 20), memory_bytes=memory)
         spikes = {k: v[-1] for k, v in measured.spikes.items()}
-        results.append((count_operations(conversion, spikes, measured.nonzero, 20), measured.predictions.tolist()))
+        results.append((count_operations(conversion, spikes, measured.nonzero, 20), measured.answers[0].tolist()))
     assert results[0] == results[1] == results[2]
 
 
