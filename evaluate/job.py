@@ -6,7 +6,7 @@ import json
 import platform
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -15,6 +15,7 @@ import zoo
 from convert.config import ConvertConfig
 from convert.errors import ConfigError, InputShapeError
 from convert.pipeline import Conversion, convert, effort, with_provenance
+from convert.reading.hints import Hints
 from convert.reading.models import Model, from_module, open_model
 from convert.reading.tracing import Traced
 from evaluate.assembly import Case, assemble
@@ -42,6 +43,8 @@ class Request:
         Steps to report, ascending.
     command : str
         What repeats the run.
+    hints : Hints
+        What the user says about the model file: its code, its activation, that it is trusted.
 
     Raises
     ------
@@ -61,6 +64,7 @@ class Request:
     memory_mb: int = 32
     input_shape: tuple[int, ...] | None = None
     command: str = ""
+    hints: Hints = field(default_factory=Hints)
 
     def __post_init__(self) -> None:
         """Refuse what can be refused before anything is read."""
@@ -91,7 +95,7 @@ def perform(request: Request, report: Report = lambda stage, done, total: None) 
         An unsupported model is refused before any data are loaded.
     """
     begin = time.perf_counter()
-    model = _open(request.model)
+    model = _open(request.model, request.hints)
     spec = request.data or model.data
     traced, shape, notes = _trace(model, None if spec is None else zoo.open_dataset(spec), request)
     read = time.perf_counter()
@@ -105,15 +109,24 @@ def perform(request: Request, report: Report = lambda stage, done, total: None) 
     total = len(inputs.x)
     measured = measure(conversion, inputs.x, request.steps, request.seed, request.memory_mb << 20, request.device,
                        lambda n: report("simulate", n, total))  # fmt: skip
-    run = assemble(_case(request, model, inputs), conversion, measured, inputs.labels, seconds, (*notes, *inputs.notes))
+    run = assemble(
+        _case(request, model, inputs),
+        conversion,
+        measured,
+        inputs.labels,
+        seconds,
+        (*model.notes, *notes, *inputs.notes),
+    )
     return run, conversion
 
 
-def _open(name: str) -> Model:
+def _open(name: str, hints: Hints) -> Model:
     if name.startswith("zoo:"):
+        if hints.arch or hints.activation:
+            raise ConfigError(f"--arch, --activation: got one of them with {name}, which is a whole network; drop it")
         return _from_zoo(zoo.load(name.removeprefix("zoo:")), name)
     readers = {"zoo-checkpoint": lambda source: _from_zoo(zoo.load_checkpoint(source.path), str(source.path))}
-    return open_model(Path(name), readers)
+    return open_model(Path(name), readers, hints)
 
 
 def _from_zoo(network: zoo.ZooNetwork, origin: str) -> Model:
@@ -161,6 +174,8 @@ def _convert(request: Request, model: Model, traced: Traced, inputs: Inputs, rep
 def _case(request: Request, model: Model, inputs: Inputs) -> Case:
     described = {"name": model.name, "origin": model.origin, "format": model.format, "sha256": model.sha256,
                  "parameters": model.parameters}  # fmt: skip
+    said = {"arch": request.hints.arch, "activation": request.hints.activation}
+    described |= {name: value for name, value in said.items() if value is not None}
     options = {"steps": request.steps[-1], "record": list(request.steps), "seed": request.seed, "limit": request.limit,
                "calibration_samples": request.calibration_samples}  # fmt: skip
     return Case(described, inputs.data_record, inputs.calibration_record, options, request.command)

@@ -1,7 +1,14 @@
 """Files to Graph.
 
 sources.py      identify(): what a file is, told from its content
-torch_file.py   nn.Module files: unpickled into inert stand-ins first, rebuilt from torch.nn classes after
+torch_file.py   files of torch.save: unpickled into inert stand-ins first, rebuilt from torch.nn classes after
+archive.py      zip archives: refused before reading where they could harm
+hints.py        what the user says about a file: --arch, --activation, --trust
+weights.py      weights without a network: state_dict, checkpoint, safetensors
+architecture.py the network that --arch names, and its weights
+stacks.py       a stack of linear layers from the shapes of its weights
+pt2.py          torch.export archives; pt2_graph.py their JSON graph, pt2_tensors.py their weights
+torchscript.py  TorchScript, behind --trust
 models.py       open_model(): any of them, as one thing that can be traced
 tracing.py      trace(): an nn.Module through torch.export to a Graph, checked against the module
 aten.py         what each ATen operation becomes

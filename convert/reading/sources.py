@@ -13,11 +13,6 @@ from convert.errors import CorruptFileError, MissingFileError, UnknownFormatErro
 
 __all__ = ["Source", "identify", "safetensors_metadata"]
 
-_NOT_YET = {
-    "torchscript": "TorchScript archive",
-    "pt2": "torch.export archive",
-}
-
 
 @dataclass(frozen=True)
 class Source:
@@ -25,7 +20,7 @@ class Source:
 
     Parameters
     ----------
-    kind : {"torch-pickle", "zoo-checkpoint", "snn", "safetensors"}
+    kind : {"torch-pickle", "pt2", "torchscript", "safetensors", "zoo-checkpoint", "snn"}
     path : Path
     sha256 : str
     """
@@ -84,13 +79,10 @@ def _zip_kind(path: Path) -> str:
             f"{path}: truncated or damaged ({error}); a .pt file is a complete zip archive: copy or save it again"
         ) from error
     leaves = {name.rpartition("/")[2] for name in names}
-    kind = "pt2" if leaves & {"archive_format", "serialized_exported_program.json"} else ""
-    kind = "torchscript" if "constants.pkl" in leaves and any("/code/" in name for name in names) else kind
-    if kind:
-        raise UnknownFormatError(
-            f"{path}: a {_NOT_YET[kind]}, which this version does not read; expected an nn.Module made of "
-            "torch.nn classes, saved with torch.save(model, path): save the original module that way"
-        )
+    if "constants.pkl" in leaves and any(name.startswith("code/") or "/code/" in name for name in names):
+        return "torchscript"
+    if leaves & {"archive_format", "serialized_exported_program.json"}:
+        return "pt2"
     if "data.pkl" in leaves:
         return "torch-pickle"
     raise UnknownFormatError(

@@ -10,7 +10,7 @@ import contextlib
 import io
 import logging
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +25,7 @@ from convert.graph.semantics import infer_shape, run
 from convert.reading.aten import OPERATORS, Call, Chain, Refusal
 from convert.reading.coverage import Coverage, check, describe_node
 
-__all__ = ["Traced", "expected_shape", "trace"]
+__all__ = ["Captured", "Traced", "capture", "compare", "expected_shape", "read_captured", "trace"]
 
 _BATCH = 7
 
@@ -36,6 +36,28 @@ class Traced:
 
     graph: Graph
     coverage: tuple[Coverage, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Captured:
+    """A straight line of ATen calls, however it was captured.
+
+    Parameters
+    ----------
+    graph : fx.Graph
+        Placeholders, calls and one output; the value of each call is in its ``meta["val"]``.
+    constants : mapping
+        Placeholder -> weight; the one that is not in it is the input.
+    batch : int
+        Size of the batch axis in the recorded shapes.
+    returned : str
+        What the network returns where that is not one tensor, such as ``tuple``.
+    """
+
+    graph: fx.Graph
+    constants: Mapping[str, Tensor]
+    batch: int
+    returned: str = ""
 
 
 def trace(module: nn.Module, sample_shape: tuple[int, ...], origin: str = "model") -> Traced:
@@ -58,12 +80,37 @@ def trace(module: nn.Module, sample_shape: tuple[int, ...], origin: str = "model
             f"{origin}: does not accept samples of shape {sample_shape}: {_first_line(error)}; "
             "check --data, or name the shape with --input-shape"
         ) from error
-    graph, rows = _Reader(_export(module, example, origin), origin).read()
+    traced = read_captured(capture(_export(module, example, origin), _BATCH), origin)
+    compare(traced.graph, module, _BATCH, sample_shape, origin)
+    return traced
+
+
+def read_captured(captured: Captured, origin: str) -> Traced:
+    """The Graph of what was captured, not yet compared with what it computes.
+
+    Raises
+    ------
+    UnsupportedOpError, NoNeuronError
+        All offenders at once.
+    """
+    graph, rows = _Reader(captured).read()
     check(rows, origin, has_neurons=graph is not None and bool(graph.sites()))
     if graph is None:
         raise GraphError(f"{origin}: the network returns its input unchanged; nothing to convert")
-    _verify(graph, module, sample_shape, origin)
     return Traced(graph, tuple(rows))
+
+
+def capture(program: ExportedProgram, batch: int) -> Captured:
+    """The calls of a program that torch.export captured in memory with that batch size."""
+    signature = program.graph_signature
+    targets: dict[str, str] = {**signature.inputs_to_parameters, **signature.inputs_to_buffers}
+    targets |= dict(signature.inputs_to_lifted_tensor_constants)
+    tensors: Mapping[str, Any] = {**dict(program.state_dict), **dict(program.constants)}
+    structure, returned = program.call_spec.out_spec, ""
+    if structure is None or not structure.is_leaf():
+        returned = "nothing" if structure is None or structure.type is None else structure.type.__name__
+    constants = {name: tensors[target].detach() for name, target in targets.items()}
+    return Captured(program.graph, constants, batch, returned)
 
 
 def expected_shape(module: nn.Module) -> tuple[int, ...] | None:
@@ -105,10 +152,10 @@ def _first_line(error: Exception) -> str:
 
 
 class _Reader:
-    """One walk over the exported program."""
+    """One walk over the captured calls."""
 
-    def __init__(self, program: ExportedProgram, origin: str) -> None:
-        self.program, self.origin = program, origin
+    def __init__(self, captured: Captured) -> None:
+        self.captured, self.batch = captured, captured.batch
         self.values: dict[str, Any] = {}
         """fx name -> name of our node (data path) or the tensor itself (constants)."""
         self.nodes: list[Node] = []
@@ -116,14 +163,10 @@ class _Reader:
 
     def read(self) -> tuple[Graph | None, list[Coverage]]:
         """The graph, or None where something was refused, and the coverage rows."""
-        signature = self.program.graph_signature
-        targets: dict[str, str] = {**signature.inputs_to_parameters, **signature.inputs_to_buffers}
-        targets |= dict(signature.inputs_to_lifted_tensor_constants)
-        tensors: Mapping[str, Any] = {**dict(self.program.state_dict), **dict(self.program.constants)}
         output = None
-        for node in self.program.graph.nodes:
+        for node in self.captured.graph.nodes:
             if node.op == "placeholder":
-                self._placeholder(node, targets, tensors)
+                self._placeholder(node)
             elif node.op == "call_function":
                 self._call(node)
             elif node.op == "output":
@@ -133,18 +176,16 @@ class _Reader:
             return None, self.rows
         return Graph(tuple(self.nodes), output), self.rows
 
-    def _placeholder(self, node: fx.Node, targets: dict[str, str], tensors: Mapping[str, Any]) -> None:
-        if node.name in targets:
-            self.values[node.name] = tensors[targets[node.name]].detach()
+    def _placeholder(self, node: fx.Node) -> None:
+        if node.name in self.captured.constants:
+            self.values[node.name] = self.captured.constants[node.name]
             return
         shape = tuple(node.meta["val"].shape[1:])
         self.nodes.append(Node("input", ir.Input(shape), (), shape, "input"))
         self.values[node.name] = "input"
 
     def _output(self, node: fx.Node) -> str | None:
-        structure = self.program.call_spec.out_spec
-        if structure is None or not structure.is_leaf():
-            kind = "nothing" if structure is None or structure.type is None else structure.type.__name__
+        if kind := self.captured.returned:
             self.rows.append(Coverage("output", kind, "refused", "", "expected one tensor of outputs; return it alone"))
             return None
         returned = list(node.all_input_nodes)
@@ -169,6 +210,12 @@ class _Reader:
             shapes = [n.shape for name in source for n in self.nodes if n.name == name]
             self.nodes.append(Node(title, op, source, infer_shape(op, *shapes), place))
             source = (title,)
+        recorded = tuple(node.meta["val"].shape[1:])
+        if self.nodes[-1].shape != recorded:
+            raise GraphError(
+                f"{place}: {name} is recorded with samples of shape {recorded}, but gives {self.nodes[-1].shape}; "
+                "expected a graph that fits together: capture it again"
+            )
         self.rows.append(describe_node(place, name, self.nodes[-1].op if not isinstance(ops, Chain) else ops[0]))
         self.values[node.name] = source[0]
         if str(node.target).split(".")[1].endswith("_"):  # in place: from here on its argument has this value
@@ -203,9 +250,9 @@ class _Reader:
         value = node.meta.get("val")
         if not isinstance(value, Tensor):
             raise Refusal("returns several tensors")
-        if value.ndim == 0 or value.shape[0] != _BATCH:
+        if value.ndim == 0 or value.shape[0] != self.batch:
             raise Refusal(f"moves or mixes the batch axis (its result has shape {tuple(value.shape)} "
-                          f"for a batch of {_BATCH}); keep the batch in front")  # fmt: skip
+                          f"for a batch of {self.batch}); keep the batch in front")  # fmt: skip
         arguments, data = self._arguments(node, target)
         if not data:
             raise Refusal("does not depend on the input; compute it before saving")
@@ -246,9 +293,16 @@ def _place(node: fx.Node) -> str:
     return f"{path}: {line}" if path else line
 
 
-def _verify(graph: Graph, module: nn.Module, sample_shape: tuple[int, ...], origin: str) -> None:
-    """The graph must compute what the module computes; a difference is a defect and never passes."""
-    x = torch.randn((_BATCH, *sample_shape), generator=torch.Generator().manual_seed(0))
+def compare(
+    graph: Graph, module: Callable[[Tensor], Tensor], batch: int, sample_shape: tuple[int, ...], origin: str
+) -> None:
+    """The graph must compute what the module computes; a difference is a defect and never passes.
+
+    Raises
+    ------
+    GraphError
+    """
+    x = torch.randn((batch, *sample_shape), generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         expected, got = module(x.clone()), run(graph, x)
     scale = float(expected.abs().max()) + 1e-6
