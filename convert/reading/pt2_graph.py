@@ -197,7 +197,7 @@ class _Decoder:
 
 
 def _operator(target: str) -> Any:
-    found = re.fullmatch(r"torch\.ops\.aten\.([A-Za-z]\w*)\.([A-Za-z]\w*)", target)
+    found = re.fullmatch(r"torch\.ops\.aten\.(?!__)(\w+)\.(?!__)(\w+)", target)
     packet = getattr(torch.ops.aten, found[1], None) if found else None
     function = getattr(packet, found[2], None) if found and packet is not None else None
     return function if isinstance(function, torch._ops.OpOverload) else _Foreign(target)

@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.export import ExportedProgram
 
 from convert.errors import ConvertError, CorruptFileError, InputShapeError, LoadError, UnsafeFileError
 from convert.reading.archive import refuse_hostile_archive
@@ -50,8 +51,12 @@ class Script:
         with _quiet(), _failures(self.origin, "torch cannot turn it into operators"):
             from torch._export.converter import TS2EPConverter
 
-            program = TS2EPConverter(self.module, (torch.zeros((batch, *sample_shape)),)).convert()
-        traced = read_captured(capture(program, batch), self.origin)
+            example = torch.zeros((batch, *sample_shape))
+            program = TS2EPConverter(self.module, (example,)).convert()
+            # once more, because the converter leaves the sizes of the sample open
+            fixed = torch.export.export(program.module(), (example,))
+        _name_places(fixed)
+        traced = read_captured(capture(fixed, batch), self.origin)
         compare(traced.graph, self.module, batch, sample_shape, self.origin)
         return traced
 
@@ -101,6 +106,16 @@ def open_script(source: Source, trusted: bool) -> Script:
         module = module.float()
     sizes = [p.numel() for p in module.parameters()]
     return Script(module, origin, sum(sizes), _first_width(module), notes)
+
+
+def _name_places(program: ExportedProgram) -> None:
+    """Say where in the user's model each call with weights stands: the only trace of it that a script keeps."""
+    signature = program.graph_signature
+    targets = {**signature.inputs_to_parameters, **signature.inputs_to_buffers}
+    for node in program.graph.nodes:
+        owners = [targets[n.name].rpartition(".")[0] for n in node.all_input_nodes if n.name in targets]
+        if owners and owners[0] and node.op == "call_function":
+            node.meta["nn_module_stack"] = {owners[0]: (owners[0], "torch.nn.Module")}
 
 
 def _first_width(module: Any) -> tuple[int, ...] | None:
