@@ -146,11 +146,9 @@ def _from_weights(source: Source, weights: Weights, hints: Hints, kind: str) -> 
     if hints.activation is not None:
         layers, notes = stack(weights, hints.activation, origin)
         return _model(source, layers, kind, (*weights.notes, *notes))
-    names = list(weights.tensors)
-    listed = ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
     raise IncompleteModelError(
-        f"{origin}: holds weights ({len(names)} tensors: {listed}) without the network they belong to; expected a "
-        f"whole network, or to be told which.\n{way_out(source.path)}"
+        f"{origin}: holds {weights.described}: weights without the network they belong to; expected a whole network, "
+        f"or to be told which.\n{way_out(source.path)}"
     )
 
 

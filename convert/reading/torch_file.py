@@ -13,6 +13,7 @@ from __future__ import annotations
 import inspect
 import pickle
 import pickletools
+import re
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator
@@ -22,10 +23,10 @@ from typing import Any
 import torch
 from torch import Tensor, _weights_only_unpickler, nn
 
-from convert.errors import CorruptFileError, LoadError, UnsafeFileError
+from convert.errors import CorruptFileError, IncompleteModelError, LoadError, UnknownFormatError, UnsafeFileError
 from convert.reading.archive import refuse_hostile_archive
 from convert.reading.sources import Source
-from convert.reading.weights import Weights, find_weights, rounding_notes
+from convert.reading.weights import Weights, find_weights, rounding_notes, way_out
 
 __all__ = ["load", "load_module"]
 
@@ -97,9 +98,15 @@ def load(source: Source, weights_only: bool = False) -> tuple[nn.Module | Weight
             f"{path}: holds a {type(content).__name__}; expected an nn.Module made of torch.nn classes, "
             "saved with torch.save(model, path)"
         )
-    module = _Rebuilder(path).module(content, "model")
-    notes = rounding_notes(module.state_dict())
-    return module.float().eval().requires_grad_(False), notes
+    try:
+        module = _Rebuilder(path).module(content, "model")
+        notes = rounding_notes(module.state_dict())
+        return module.float().eval().requires_grad_(False), notes
+    except RecursionError as error:
+        raise CorruptFileError(
+            f"{path}: layers nested too deep, or a value that contains itself; expected what torch.save "
+            "writes: save it again"
+        ) from error
 
 
 def load_module(source: Source) -> nn.Module:
@@ -109,10 +116,16 @@ def load_module(source: Source) -> nn.Module:
     ------
     LoadError
     """
+    if source.kind != "torch-pickle":
+        raise UnknownFormatError(
+            f"{source.path}: a {source.kind} file; expected one written by torch.save(model, path): open_model() reads "
+            "the others"
+        )
     content, _ = load(source)
     if isinstance(content, Weights):
-        raise LoadError(
-            f"{source.path}: holds weights only; expected a whole module, saved with torch.save(model, path)"
+        raise IncompleteModelError(
+            f"{source.path}: holds {content.described}: weights without a network; expected a whole module.\n"
+            f"{way_out(source.path)}"
         )
     return content
 
@@ -152,20 +165,21 @@ def _unpickle(path: Path, stand_ins: list[_StandIn]) -> Any:
 
 
 def _refusal(path: Path, error: pickle.UnpicklingError) -> LoadError:
-    wanted = _unsafe_globals(path)
-    if "persistent_load of storage" in str(error):
+    # torch wraps the reason in advice, and the advice is to read the file without protection
+    reason = (str(error.__context__ or "").strip().splitlines() or ["unreadable"])[0]
+    if reason.startswith("Only persistent_load of storage"):
         return UnsafeFileError(
-            f"{path}: a whole module in the format before torch 1.6, which carries its classes as code; nothing was "
+            f"{path}: a whole module in the format of torch before 1.6, which carries its classes as code; nothing was "
             "executed. expected its weights, or a file of today, from the script that has the model:\n"
             "  torch.save(model.state_dict(), 'weights.pt')      then --arch net.py:Net\n"
             "  torch.save(model, 'model.pt')                     for networks of torch.nn layers"
         )
+    wanted = _unsafe_globals(path) or re.findall(r"GLOBAL (\S+)", reason)
     if not wanted:
-        reason = (str(error).splitlines() or ["unreadable pickle"])[0]
         return CorruptFileError(f"{path}: damaged pickle ({reason[:200]}); save the model again with torch.save")
     return UnsafeFileError(
         f"{path}: this pickle asks for {', '.join(wanted)}, which would run code; nothing was executed.\n"
-        "expected an nn.Module made of torch.nn classes. Two ways out:\n"
+        "expected an nn.Module made of torch.nn classes (nn.Sequential(...)). Two ways out:\n"
         f"  python -m convert {path} --arch net.py:Net         where net.py holds the class of the network\n"
         "  torch.export.save(torch.export.export(model.eval(), (x,)), 'model.pt2')\n"
         "                                                    in the script that has the model, x a batch of samples"
@@ -203,6 +217,7 @@ class _Rebuilder:
         self.budget = path.stat().st_size
         self.made: dict[int, nn.Module] = {}
         self.open: set[int] = set()
+        self.seen: set[int] = set()
 
     def module(self, record: _Record, place: str) -> nn.Module:
         """The module that `record` describes; one record gives one module, however often it is used."""
@@ -246,7 +261,9 @@ class _Rebuilder:
             return None
         if not isinstance(value, Tensor):
             raise self._damaged(place, f"is a {type(value).__name__}, not a tensor")
-        self.budget -= value.numel()
+        if id(value) not in self.seen:  # a weight that several layers share is one tensor
+            self.seen.add(id(value))
+            self.budget -= value.numel()
         if self.budget < 0:
             raise self._damaged(place, f"declares {value.numel():,} values, more than the file can hold")
         return value

@@ -121,7 +121,8 @@ def expected_shape(module: nn.Module) -> tuple[int, ...] | None:
     """
     for layer in module.modules():
         if isinstance(layer, nn.Linear):
-            return (layer.in_features,)
+            width = getattr(layer, "in_features", None)  # a damaged file may lack it
+            return (width,) if isinstance(width, int) and width > 0 else None
         if isinstance(layer, (nn.Conv1d, nn.Conv2d)):
             return None
     return None

@@ -6,8 +6,9 @@ every name. Nothing here guesses: two candidates are an error that names both, u
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,11 +37,14 @@ class Weights:
     ordered : bool
         Whether the names stand in the order of the layers; safetensors sorts them.
     notes : tuple of str
+    described : str
+        What the file holds, for a message.
     """
 
     tensors: dict[str, Tensor]
     ordered: bool
     notes: tuple[str, ...] = ()
+    described: str = "weights"
 
 
 def find_weights(content: Mapping[Any, Any], source: Source) -> Weights:
@@ -56,8 +60,8 @@ def find_weights(content: Mapping[Any, Any], source: Source) -> Weights:
     found = dict(_candidates(content, "", _DEPTH))
     if not found:
         raise IncompleteModelError(
-            f"{source.path}: holds {_listed(content)} but no weights; expected a state_dict or a checkpoint that "
-            "contains one: torch.save(model.state_dict(), 'weights.pt')"
+            f"{source.path}: holds a table ({_listed(content)}) without weights; expected a state_dict or a checkpoint "
+            "that contains one: torch.save(model.state_dict(), 'weights.pt')"
         )
     name = _chosen(found)
     if name is None:
@@ -67,7 +71,9 @@ def find_weights(content: Mapping[Any, Any], source: Source) -> Weights:
         )
     others = [other for other in found if other != name]
     notes = (f"The file holds several sets of weights; used {name}, not {', '.join(others)}.",) if others else ()
-    return _checked({k: v for k, v in found[name].items() if isinstance(v, Tensor)}, source, True, notes)
+    weights = _checked({k: v for k, v in found[name].items() if isinstance(v, Tensor)}, source, True, notes)
+    what = "a state_dict" if found[name] is content else "a checkpoint"
+    return replace(weights, described=f"{what} ({_listed(content)})")
 
 
 def load_safetensors(source: Source) -> Weights:
@@ -84,7 +90,7 @@ def load_safetensors(source: Source) -> Weights:
         raise CorruptFileError(
             f"{source.path}: damaged safetensors file ({str(error)[:200]}); copy or save it again"
         ) from error
-    return _checked(tensors, source, False, ())
+    return replace(_checked(tensors, source, False, ()), described=f"safetensors ({_listed(tensors)})")
 
 
 def _candidates(content: Mapping[Any, Any], path: str, depth: int) -> list[tuple[str, Mapping[str, Any]]]:
@@ -94,7 +100,8 @@ def _candidates(content: Mapping[Any, Any], path: str, depth: int) -> list[tuple
         return [(path or "the file", content)]
     if depth == 0:
         return []
-    inner = [(f"{path}.{k}" if path else str(k), v) for k, v in content.items() if isinstance(v, Mapping)]
+    inner = [(f"{path}.{k}" if path else str(k), v) for k, v in content.items()
+             if isinstance(v, Mapping) and not re.search("optim|sched|scaler", str(k))]  # fmt: skip
     return [found for name, value in inner for found in _candidates(value, name, depth - 1)]
 
 
@@ -107,7 +114,7 @@ def _chosen(found: Mapping[str, object]) -> str | None:
 
 def _listed(content: Mapping[Any, Any]) -> str:
     keys = [str(key) for key in content]
-    return f"{len(keys)} entries ({', '.join(keys[:4])}{', ...' if len(keys) > 4 else ''})" if keys else "no entries"
+    return f"{len(keys)} entries: {', '.join(keys[:4]) or 'none'}{', ...' if len(keys) > 4 else ''}"
 
 
 def _checked(tensors: dict[str, Tensor], source: Source, ordered: bool, notes: tuple[str, ...]) -> Weights:

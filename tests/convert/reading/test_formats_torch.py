@@ -1,6 +1,7 @@
 """One trained network in every format of torch gives identical spike counts."""
 
 import io
+import itertools
 import json
 import zipfile
 from pathlib import Path
@@ -145,6 +146,10 @@ def wrapped(prefix, state):
     return {f"{prefix}{name}": value for name, value in state.items()}
 
 
+def widened(tensor):
+    return tensor.double() if tensor.is_floating_point() else tensor
+
+
 WRITERS = {
     "state_dict": lambda m, s, p: torch.save(m.state_dict(), p),
     "old state_dict": lambda m, s, p: torch.save(m.state_dict(), p, _use_new_zipfile_serialization=False),
@@ -154,7 +159,7 @@ WRITERS = {
     "data parallel": lambda m, s, p: torch.save({"state_dict": wrapped("module.", m.state_dict())}, p),
     "compiled": lambda m, s, p: torch.save(wrapped("_orig_mod.", m.state_dict()), p),
     "lightning": lambda m, s, p: torch.save({"state_dict": wrapped("model.", m.state_dict()), "hparams": {}}, p),
-    "double": lambda m, s, p: torch.save({k: v.double() if v.is_floating_point() else v for k, v in m.state_dict().items()}, p),
+    "double": lambda m, s, p: torch.save({k: widened(v) for k, v in m.state_dict().items()}, p),
     "channels last": lambda m, s, p: torch.save(
         {k: v.to(memory_format=torch.channels_last) if v.ndim == 4 else v for k, v in m.state_dict().items()}, p
     ),
@@ -214,7 +219,7 @@ def saved(tmp_path, content, **options):
 
 
 def stack(*sizes, activation=nn.ReLU):
-    layers = [part for a, b in zip(sizes, sizes[1:], strict=False) for part in (nn.Linear(a, b), activation())]
+    layers = [part for a, b in itertools.pairwise(sizes) for part in (nn.Linear(a, b), activation())]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         return nn.Sequential(*layers[:-1]).eval()
@@ -277,7 +282,7 @@ class TestStack:
 
     def test_batch_norm_after_the_activation_is_refused(self, tmp_path):
         module = nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.BatchNorm1d(5), nn.Linear(5, 3))
-        with pytest.raises(ArchitectureError, match="2: batch norm that is not known.*--arch"):
+        with pytest.raises(ArchitectureError, match=r"2: batch norm that is not known.*--arch"):
             open_model(saved(tmp_path, module.state_dict()), hints=Hints(activation="relu"))
 
     def test_layers_without_room_for_an_activation_are_refused(self, tmp_path):
@@ -314,8 +319,10 @@ class TestStack:
             open_model(tmp_path / "w.safetensors", hints=Hints(activation="relu"))
 
     @pytest.mark.parametrize("state", [
-        {"a.weight_ih_l0": torch.ones(4, 4)}, {"a.weight": torch.ones(4)}, {"a.weight": torch.ones(4, 4), "a.bias": torch.ones(3)},
-        {"a.weight": torch.ones(4, 4, dtype=torch.int64)}, {"a.running_mean": torch.ones(4), "a.running_var": torch.ones(3)},
+        {"a.weight_ih_l0": torch.ones(4, 4)}, {"a.weight": torch.ones(4)},
+        {"a.weight": torch.ones(4, 4), "a.bias": torch.ones(3)},
+        {"a.weight": torch.ones(4, 4, dtype=torch.int64)},
+        {"a.running_mean": torch.ones(4), "a.running_var": torch.ones(3)},
     ])  # fmt: skip
     def test_other_entries_are_refused_by_name(self, tmp_path, state):
         with pytest.raises(ArchitectureError, match="shapes do not determine the network:\n  a: "):
@@ -353,8 +360,8 @@ class TestArchitecture:
             open_model(weights, hints=Hints(arch=f"{folder}/nets.py:{tail}"))
         assert "Traceback" not in str(caught.value)
 
-    @pytest.mark.parametrize("arch", ["", "net.py", "net.py:", ":Net", "net.py:3", "net.py:Net(", "no-such:Net", "none.py:Net",
-                                      "no_such_module_at_all:Net", "os:getcwd"])  # fmt: skip
+    @pytest.mark.parametrize("arch", ["", "net.py", "net.py:", ":Net", "net.py:3", "net.py:Net(", "no-such:Net",
+                                      "none.py:Net", "no_such_module_at_all:Net", "os:getcwd"])  # fmt: skip
     def test_what_is_not_an_architecture(self, weights, arch):
         with pytest.raises(ArchitectureError, match="--arch"):
             open_model(weights, hints=Hints(arch=arch))
@@ -431,9 +438,9 @@ class TestRefusals:
 
     def test_an_old_file_of_a_module(self, tmp_path, trained, folder):
         path = saved(tmp_path, trained["mlp"], _use_new_zipfile_serialization=False)
-        with pytest.raises(UnsafeFileError, match="nets_of_the_test.Mlp"):
+        with pytest.raises(UnsafeFileError, match=r"nets_of_the_test.Mlp"):
             open_model(path)
-        with pytest.raises(UnsafeFileError, match="before torch 1.6"):
+        with pytest.raises(UnsafeFileError, match=r"torch before 1.6"):
             open_model(path, hints=Hints(arch=f"{folder}/{MLP}"))
 
     @pytest.mark.filterwarnings("ignore")
@@ -457,7 +464,7 @@ class TestRefusals:
         first, second = stack(6, 5, 3).state_dict(), stack(6, 5, 3).state_dict()
         model = open_model(saved(tmp_path, {"ema": first, "model": second}), hints=Hints(activation="relu"))
         assert "used model, not ema" in model.notes[0]
-        with pytest.raises(IncompleteModelError, match="several sets of weights .generator, critic."):
+        with pytest.raises(IncompleteModelError, match=r"several sets of weights .generator, critic."):
             open_model(saved(tmp_path, {"generator": first, "critic": second}), hints=Hints(activation="relu"))
 
     @pytest.mark.parametrize("content", [{}, {"epoch": 3}, [1], 3, "text", torch.ones(3), None])
@@ -468,7 +475,7 @@ class TestRefusals:
     @pytest.mark.parametrize("weight", [torch.ones(3, 3).to_sparse(), torch.ones(3, 3, dtype=torch.complex64)])
     @pytest.mark.filterwarnings("ignore")
     def test_weights_that_are_not_plain(self, tmp_path, weight):
-        with pytest.raises(LoadError, match="a.weight is a"):
+        with pytest.raises(LoadError, match=r"a.weight is a"):
             open_model(saved(tmp_path, {"a.weight": weight}), hints=Hints(activation="relu"))
 
 
@@ -491,7 +498,7 @@ class TestExported:
     def test_the_shape_is_the_captured_one(self, tmp_path):
         model = open_model(_exported(tmp_path, stack(6, 5, 3)))
         assert model.sample_shape == (6,)
-        with pytest.raises(InputShapeError, match="captured for samples of shape .6,., got .5,."):
+        with pytest.raises(InputShapeError, match=r"captured for samples of shape .6,., got .5,."):
             model.traced((5,))
 
     def test_places_are_those_of_the_users_model(self, tmp_path, trained):
@@ -534,7 +541,8 @@ class TestExported:
         torch.save({}, nothing)
         old = {"serialized_exported_program.json": program, "serialized_state_dict.pt": state.getvalue(),
                "serialized_constants.pt": nothing.getvalue(), "version": b"8.2"}  # fmt: skip
-        between = {"m/archive_format": b"pt2", "m/models/model.json": program, "m/data/weights/model.pt": state.getvalue(),
+        between = {"m/archive_format": b"pt2", "m/models/model.json": program,
+                   "m/data/weights/model.pt": state.getvalue(),
                    "m/data/constants/model.pt": nothing.getvalue()}  # fmt: skip
         for content in (old, between):
             with zipfile.ZipFile(tmp_path / "old.pt2", "w") as archive:
@@ -587,7 +595,7 @@ class TestScript:
         torch.jit.script(stack(6, 5, 3)).save(str(tmp_path / "s.pt"))
         model = open_model(tmp_path / "s.pt", hints=Hints(trust=True))
         assert model.sample_shape == (6,)
-        with pytest.raises(InputShapeError, match="does not accept samples of shape .7,."):
+        with pytest.raises(InputShapeError, match=r"does not accept samples of shape .7,."):
             model.traced((7,))
 
 
@@ -602,10 +610,10 @@ def test_the_command_line_records_what_was_said(tmp_path, trained, folder):
     arch = f"{folder}/nets.py:Mlp(24, depth=2)"
     root = Path(zoo.__file__).parents[1]
     done = subprocess.run(
-        [sys.executable, "-m", "convert", str(path), "--arch", arch, "--data", "digits", "--limit", "20", "--steps", "2",
-         "--out", str(tmp_path / "out")],
-        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}, capture_output=True, text=True,
-        check=False,
+        [sys.executable, "-m", "convert", str(path), "--arch", arch, "--data", "digits", "--limit", "20",
+         "--steps", "2", "--out", str(tmp_path / "out")],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"},
+        capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     case = json.loads((tmp_path / "out" / "run.json").read_text())["case"]
