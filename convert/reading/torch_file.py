@@ -32,6 +32,8 @@ __all__ = ["load", "load_module"]
 
 _PLAIN = (bool, int, float, str, type(None), torch.dtype, torch.device)
 
+_OTHERS = {"torchscript": "TorchScript", "pt2": "torch.export"}
+
 _StandIn = Callable[..., Any] | tuple[Callable[..., Any], str]
 
 
@@ -118,8 +120,8 @@ def load_module(source: Source) -> nn.Module:
     """
     if source.kind != "torch-pickle":
         raise UnknownFormatError(
-            f"{source.path}: a {source.kind} file; expected one written by torch.save(model, path): open_model() reads "
-            "the others"
+            f"{source.path}: a {_OTHERS.get(source.kind, source.kind)} file; expected one written by "
+            "torch.save(model, path): open_model() reads the others"
         )
     content, _ = load(source)
     if isinstance(content, Weights):
@@ -181,8 +183,7 @@ def _refusal(path: Path, error: pickle.UnpicklingError) -> LoadError:
         f"{path}: this pickle asks for {', '.join(wanted)}, which would run code; nothing was executed.\n"
         "expected an nn.Module made of torch.nn classes (nn.Sequential(...)). Two ways out:\n"
         f"  python -m convert {path} --arch net.py:Net         where net.py holds the class of the network\n"
-        "  torch.export.save(torch.export.export(model.eval(), (x,)), 'model.pt2')\n"
-        "                                                    in the script that has the model, x a batch of samples"
+        "  torch.export.save(torch.export.export(model.eval(), (x,)), 'model.pt2')     in the script that has the model"
     )
 
 
