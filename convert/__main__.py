@@ -33,7 +33,7 @@ from convert.errors import ConfigError, ConvertError, WriteError
 from convert.reading.hints import Hints
 from convert.writing.artefact import to_bytes
 from evaluate.errors import EvaluateError
-from evaluate.job import Report, Request, perform
+from evaluate.job import Report, Request, inspect, perform
 from evaluate.records import Run, write_atomically, write_run
 from reports import ReportError, render, summary
 from zoo.errors import ZooError
@@ -58,17 +58,21 @@ EXAMPLES = """Examples:
       weights (a state_dict, a training checkpoint, safetensors) and the code of their network
 
 \b
+  python -m convert model.pt --check
+      what would become of every operation, in seconds; exit status 2 if it cannot be converted
+
+\b
   python -m convert model.pt --data fashion-mnist --neuron if --steps 4,8,16 --limit 1000
       another neuron, other steps, fewer samples
 """
 
-MODEL = "A file, told from its content: torch.save, torch.export, TorchScript, safetensors; or zoo:NAME."
 MODEL = "A file, told from its content: torch.save, torch.export, TorchScript, safetensors; or zoo:NAME."
 DATA = "What is scored: digits, fashion-mnist[:DIR] or npz:FILE. Default: the data a zoo network names; else noise."
 CALIBRATION = "Samples that set the thresholds. Default: the training split of the data."
 ARCH = "For a file of weights: the network's code, such as net.py:Net or 'net.py:Net(28, width=2)'. It is run."
 ACTIVATION = "For the weights of a plain stack of linear layers: relu or tanh."
 TRUST = "Read a TorchScript file, which executes it."
+TASK = "What is scored: classes, binary, labels, regression or heads; auto: by outputs and labels."
 SHAPE = "Shape of one sample, where neither the model nor data tell."
 
 
@@ -103,8 +107,14 @@ def main(
     seed: Annotated[int, typer.Option(help="For the draw of calibration samples, noise and Poisson input.")] = 0,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     memory_mb: Annotated[int, typer.Option(help="Memory for the spikes held at a time.")] = 32,
+    task: Annotated[str, typer.Option(help=TASK)] = "auto",
+    check: Annotated[
+        bool, typer.Option("--check", help="Only say what would become of every operation; no data are loaded.")
+    ] = False,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Output folder. Default: MODEL.snn")] = None,
-    json_output: Annotated[bool, typer.Option("--json", help="Print the run file instead of the summary.")] = False,
+    json_output: Annotated[
+        bool, typer.Option("--json", help="Print the run file, or the table of --check, as JSON.")
+    ] = False,
 ) -> None:
     """Convert a trained network into a spiking network, run both on the same samples, and compare them.
 
@@ -120,8 +130,10 @@ def main(
             model, config, data, calibration, tuple(sorted(set(_integers("--steps", steps)))), limit,
             calibration_samples, seed, device, memory_mb,
             None if input_shape is None else _integers("--input-shape", input_shape),
-            shlex.join(["python", "-m", "convert", *sys.argv[1:]]), Hints(arch, activation, trust),
+            shlex.join(["python", "-m", "convert", *sys.argv[1:]]), task, Hints(arch, activation, trust),
         )  # fmt: skip
+        if check:
+            _check(request, json_output)
         folder = out or Path(f"{model.removeprefix('zoo:').removesuffix('.pt').removesuffix('.pth')}.snn")
         run = _job(request, folder)
     except (ConvertError, ZooError, EvaluateError, ReportError) as error:
@@ -144,6 +156,13 @@ def _job(request: Request, out: Path) -> Run:
         write_run(run, folder / "run.json")
         render(run, folder)
     return run
+
+
+def _check(request: Request, json_output: bool) -> NoReturn:
+    """Print what would become of the model: exit status 0 if it converts, 2 if not."""
+    found = inspect(request)
+    sys.stdout.write(found.to_json() if json_output else found.to_text())
+    raise SystemExit(0 if found.converts else 2)
 
 
 def _fail(message: str) -> NoReturn:

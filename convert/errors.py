@@ -20,6 +20,10 @@ ConvertError (ValueError)
 Every message has four parts: where, what was found, what was expected, and the way out.
 """
 
+from __future__ import annotations
+
+from typing import Any
+
 __all__ = [
     "ArchitectureError",
     "CalibrationError",
@@ -77,7 +81,11 @@ class GraphError(ConvertError):
 
 
 class UnsupportedOpError(GraphError):
-    """Operations without a meaning here, all of them at once."""
+    """Operations without a meaning here, all of them at once; `coverage` has the rows of all operations."""
+
+    def __init__(self, message: str, coverage: tuple[Any, ...] = ()) -> None:
+        super().__init__(message)
+        self.coverage = coverage
 
 
 class NonFiniteWeightError(GraphError):
@@ -89,7 +97,11 @@ class InputShapeError(GraphError):
 
 
 class NoNeuronError(ConvertError):
-    """Nothing in the network would become a neuron."""
+    """Nothing in the network would become a neuron; `coverage` has the rows of all operations."""
+
+    def __init__(self, message: str, coverage: tuple[Any, ...] = ()) -> None:
+        super().__init__(message)
+        self.coverage = coverage
 
 
 class ConfigError(ConvertError):

@@ -10,6 +10,7 @@ from torch import Tensor
 from convert.config import ConvertConfig
 from convert.graph.folding import fold
 from convert.graph.ir import Graph
+from convert.graph.readout import Head, heads_of
 from convert.network import SpikingNetwork
 from convert.normalisation.bounds import bounded_thresholds
 from convert.normalisation.calibration import calibrate_potentials
@@ -43,6 +44,8 @@ class Conversion:
     config : ConvertConfig
     notes : tuple of str
         What the user must know: silent channels, approximations, limits.
+    heads : tuple of Head
+        The outputs of the original network and what it applies to them, one at least.
     """
 
     ann: Graph
@@ -53,6 +56,7 @@ class Conversion:
     coverage: tuple[Coverage, ...]
     config: ConvertConfig
     notes: tuple[str, ...] = field(default=())
+    heads: tuple[Head, ...] = field(default=())
 
 
 def convert(
@@ -88,7 +92,8 @@ def convert(
         few = calibration[:POTENTIAL_SAMPLES]
         snn = calibrate_potentials(snn, folded, few, config.potential_steps, progress)
     notes = _notes(folded, lams, stats is None, config)
-    return Conversion(traced.graph, folded, snn, stats, lams, traced.coverage, config, notes)
+    return Conversion(traced.graph, folded, snn, stats, lams, traced.coverage, config, notes,
+                      heads_of(traced.graph, traced.heads))  # fmt: skip
 
 
 def effort(traced: Traced, samples: int, config: ConvertConfig) -> int:

@@ -8,22 +8,25 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 
 import zoo
 from convert.config import ConvertConfig
-from convert.errors import ConfigError, InputShapeError
+from convert.errors import ConfigError, GraphError, InputShapeError, NoNeuronError, UnsupportedOpError
+from convert.graph.readout import heads_of
 from convert.pipeline import Conversion, convert, effort, with_provenance
 from convert.reading.hints import Hints
 from convert.reading.models import Model, from_module, open_model
 from convert.reading.tracing import Traced
 from evaluate.assembly import Case, assemble
 from evaluate.inputs import Inputs, Wanted, gather
+from evaluate.inspection import Inspection
 from evaluate.records import Run
 from evaluate.runner import measure
 
-__all__ = ["Report", "Request", "perform"]
+__all__ = ["Report", "Request", "inspect", "perform"]
 
 Report = Callable[[str, int, int], None]
 """Called with the stage, the samples done since the last call, and how many the stage has in all."""
@@ -64,6 +67,7 @@ class Request:
     memory_mb: int = 32
     input_shape: tuple[int, ...] | None = None
     command: str = ""
+    task: str = "auto"
     hints: Hints = field(default_factory=Hints)
 
     def __post_init__(self) -> None:
@@ -120,6 +124,27 @@ def perform(request: Request, report: Report = lambda stage, done, total: None) 
     return run, conversion
 
 
+def inspect(request: Request) -> Inspection:
+    """What would become of the model of `request`; no sample is loaded.
+
+    Raises
+    ------
+    ConvertError, zoo.ZooError
+        The file cannot be read, or the shape of its samples is not known.
+    """
+    model = _open(request.model, request.hints)
+    spec = request.data or model.data
+    dataset = None if spec is None else zoo.open_dataset(spec)
+    try:
+        traced, shape, _ = _trace(model, dataset, request)
+    except InputShapeError:
+        raise
+    except (GraphError, NoNeuronError) as error:
+        rows = error.coverage if isinstance(error, (UnsupportedOpError, NoNeuronError)) else ()
+        return Inspection(_described(model, request.hints), None, rows, (), str(error))
+    return Inspection(_described(model, request.hints), shape, traced.coverage, heads_of(traced.graph, traced.heads))
+
+
 def _open(name: str, hints: Hints) -> Model:
     if name.startswith("zoo:"):
         if hints.arch or hints.activation:
@@ -171,11 +196,19 @@ def _convert(request: Request, model: Model, traced: Traced, inputs: Inputs, rep
     )  # fmt: skip
 
 
+def _described(model: Model, hints: Hints) -> dict[str, Any]:
+    said = {
+        name: value for name, value in (("arch", hints.arch), ("activation", hints.activation)) if value is not None
+    }
+    return {
+        "name": model.name, "origin": model.origin, "format": model.format, "sha256": model.sha256,
+        "parameters": model.parameters, **said,
+    }  # fmt: skip
+
+
 def _case(request: Request, model: Model, inputs: Inputs) -> Case:
-    described = {"name": model.name, "origin": model.origin, "format": model.format, "sha256": model.sha256,
-                 "parameters": model.parameters}  # fmt: skip
-    said = {"arch": request.hints.arch, "activation": request.hints.activation}
-    described |= {name: value for name, value in said.items() if value is not None}
     options = {"steps": request.steps[-1], "record": list(request.steps), "seed": request.seed, "limit": request.limit,
                "calibration_samples": request.calibration_samples}  # fmt: skip
-    return Case(described, inputs.data_record, inputs.calibration_record, options, request.command)
+    return Case(
+        _described(model, request.hints), inputs.data_record, inputs.calibration_record, options, request.command
+    )

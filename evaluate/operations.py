@@ -6,7 +6,7 @@ values that happen to pass through it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -19,7 +19,7 @@ from convert.graph.semantics import apply
 from convert.neurons.adaptive import AdaptiveNeuron
 from convert.neurons.leaky import LeakyNeuron
 
-__all__ = ["CONVENTIONS", "OpCount", "count_operations", "fan_out", "update_cost"]
+__all__ = ["CONVENTIONS", "OpCount", "count_operations", "fan_out", "summed", "update_cost"]
 
 CONVENTIONS = (
     "One SynOp is one spike, of either sign, delivered through one existing synapse. Fan-out is exact at borders: "
@@ -123,6 +123,10 @@ class _Counter:
         self.constant: set[str] = set()
         self.raw: set[str] = set()
         """Nodes that carry spikes that have met no synapse yet."""
+        self.real: dict[str, Tensor] = {}
+        """Node -> where it carries values of the sample (1) and where the zeros of a border (0), if there is one."""
+        self.analog: dict[str, Tensor] = {}
+        """Node -> how many analog constants meet at each element, where others carry spikes."""
 
     def row(self, node: Node) -> OpCount | None:
         """The counts of `node`, None where it is wiring."""
@@ -158,6 +162,8 @@ class _Counter:
     def _weighted(self, node: Node) -> OpCount:
         source = node.inputs[0]
         edges = fan_out(node.op, self.snn.graph[source].shape)
+        if source in self.real:
+            edges = edges * self.real[source]
         macs = int(edges.sum())
         mine = node.name in self.original
         effective = (
@@ -171,11 +177,13 @@ class _Counter:
         if source in self.events:
             if isinstance(node.op, ir.Affine):
                 self.events[node.name] = self.events[source]
-            return replace(row, synops=float((edges * self.events[source]).sum()))
+            encoder = int((edges * self.analog[source]).sum()) if source in self.analog else 0
+            return replace(row, synops=float((edges * self.events[source]).sum()), encoder_macs=encoder)
         return replace(row, role="encoder", encoder_macs=macs * self.steps)
 
     def _wiring(self, node: Node) -> OpCount | None:
         sources = node.inputs
+        self._follow_borders(node)
         if all(name in self.constant for name in sources):
             self.constant.add(node.name)
             return None
@@ -189,15 +197,47 @@ class _Counter:
                 self.events[node.name] = torch.stack([self.events[name] for name in sources]).sum(0)
             return OpCount(node.name, node.place, "linear", synops=delivered) if delivered else None
         if carries:
-            parts = [self.events.get(n, torch.zeros(self.snn.graph[n].shape, dtype=torch.float64)) for n in sources]
-            self.events[node.name] = apply(_as_sum(node.op), *(part[None] for part in parts))[0]
+            self.events[node.name] = self._summed(node, self.events)
             if all(name in self.raw for name in carries):
                 self.raw.add(node.name)
+            if any(name in self.constant or name in self.analog for name in sources):
+                shapes = {name: self.snn.graph[name].shape for name in sources if name in self.constant}
+                ones = {name: torch.ones(shape, dtype=torch.float64) for name, shape in shapes.items()}
+                self.analog[node.name] = self._summed(node, {**self.analog, **ones}).clamp(max=1)
         return None
 
+    def _summed(self, node: Node, carried: Mapping[str, Tensor]) -> Tensor:
+        """What arrives at each element of wiring, of what is `carried` by its sources."""
+        nothing = {name: torch.zeros(self.snn.graph[name].shape, dtype=torch.float64) for name in node.inputs}
+        return summed(node.op, *(carried.get(name, nothing[name]) for name in node.inputs))
 
-def _as_sum(op: Op) -> Op:
-    """Pooling as a count of the spikes in each window; other wiring as it is."""
+    def _follow_borders(self, node: Node) -> None:
+        """Zeros that padding has put around the sample are no inputs: nothing is computed on them."""
+        if isinstance(node.op, (ir.Pad, ir.Permute, ir.Reshape, ir.Concat)):
+            pads = isinstance(node.op, ir.Pad) and node.op.mode == "zeros"
+            if pads or any(name in self.real for name in node.inputs):
+                shapes = {name: self.snn.graph[name].shape for name in node.inputs}
+                ones = {name: torch.ones(shape, dtype=torch.float64) for name, shape in shapes.items()}
+                self.real[node.name] = summed(node.op, *({**ones, **self.real}[name] for name in node.inputs))
+
+
+def summed(op: Op, *parts: Tensor) -> Tensor:
+    """`op` on single samples, with pooling as a count of what lies in each window.
+
+    >>> summed(ir.AvgPool((2,), (1,), (0,)), torch.tensor([[1.0, 2.0, 3.0]]))
+    tensor([[3., 5.]])
+    """
+    batches = [part[None] for part in parts]
     if isinstance(op, ir.AvgPool):
-        return replace(op, divisor=1)
-    return op
+        return apply(replace(op, divisor=1), *batches)[0]
+    values = apply(op, *batches)[0]
+    return values * _window_sizes(op, parts[0].shape) if isinstance(op, ir.AdaptiveAvgPool) else values
+
+
+def _window_sizes(op: ir.AdaptiveAvgPool, shape: Sequence[int]) -> Tensor:
+    """Elements in each window of adaptive pooling: from floor(i n / m) to ceil((i + 1) n / m)."""
+    sizes = torch.ones(op.size, dtype=torch.float64)
+    for axis, (n, m) in enumerate(zip(shape[-len(op.size) :], op.size, strict=True)):
+        along = torch.tensor([-(-(i + 1) * n // m) - i * n // m for i in range(m)], dtype=torch.float64)
+        sizes = sizes * along.reshape([-1 if i == axis else 1 for i in range(len(op.size))])
+    return sizes

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from convert.graph import ir
 from convert.graph.ir import Graph, Node, Op
-from convert.graph.semantics import infer_shape
+from convert.graph.semantics import apply, infer_shape
 
 __all__ = ["fold", "rebuild"]
 
@@ -134,19 +134,33 @@ def _plain_pooling(nodes: list[Node], output: str) -> Nodes:
 
 
 def _pool_before_neuron(nodes: list[Node], output: str) -> Nodes:
-    """Swap every max pool with the activation in front of it, until none is left behind an activation."""
+    """Swap every max pool with the activation in front of it, until none is left behind an activation.
+
+    A border between the two is swapped as well, where the activation leaves it as it is.
+    """
     while True:
         by_name = {n.name: n for n in nodes}
-        pool = next((n for n in nodes if isinstance(n.op, ir.MaxPool) and _is_activation(by_name[n.inputs[0]])), None)
-        if pool is None:
+        behind = [n for n in nodes if n.inputs and _is_activation(by_name[n.inputs[0]])]
+        moved = next((n for n in behind if isinstance(n.op, ir.MaxPool) or _is_border(n, by_name, nodes, output)), None)
+        if moved is None:
             return nodes, output
-        activation = by_name[pool.inputs[0]]
-        first = replace(pool, name=_fresh(f"{pool.name}_drive", by_name), inputs=activation.inputs)
-        second = replace(activation, name=pool.name, inputs=(first.name,))
-        at = nodes.index(pool)
+        activation = by_name[moved.inputs[0]]
+        first = replace(moved, name=_fresh(f"{moved.name}_drive", by_name), inputs=activation.inputs)
+        second = replace(activation, name=moved.name, inputs=(first.name,))
+        at = nodes.index(moved)
         nodes = [*nodes[:at], first, second, *nodes[at + 1 :]]
         if activation.name != output and not any(activation.name in n.inputs for n in nodes):
             nodes.remove(activation)
+
+
+def _is_border(node: Node, by_name: dict[str, Node], nodes: list[Node], output: str) -> bool:
+    """Whether `node` pads what nothing but max pools read, with values that the activation before it keeps."""
+    if not isinstance(node.op, ir.Pad) or node.name == output:
+        return False
+    readers = [n for n in nodes if node.name in n.inputs]
+    zero = torch.zeros((1, 1), dtype=torch.float64)
+    keeps = node.op.mode != "zeros" or not bool(apply(by_name[node.inputs[0]].op, zero).any())
+    return keeps and bool(readers) and all(isinstance(n.op, ir.MaxPool) for n in readers)
 
 
 def _is_activation(node: Node) -> bool:

@@ -16,6 +16,7 @@ from convert.errors import GraphError, NonFiniteWeightError
 
 __all__ = [
     "ACTIVATIONS",
+    "PAD_MODES",
     "WEIGHTED",
     "AdaptiveAvgPool",
     "Add",
@@ -32,6 +33,8 @@ __all__ = [
     "MaxPool",
     "Node",
     "Op",
+    "Pad",
+    "Permute",
     "Relu",
     "Reshape",
     "Tanh",
@@ -153,6 +156,25 @@ class Reshape:
 
 
 @dataclass(frozen=True, eq=False)
+class Pad:
+    """A wider border; one entry of `before` and `after` for each axis of the sample, negative ones crop.
+
+    `mode` says what the border repeats: nothing (zeros), or values of the sample as `torch.nn.functional.pad` does.
+    """
+
+    before: tuple[int, ...]
+    after: tuple[int, ...]
+    mode: str = "zeros"
+
+
+@dataclass(frozen=True, eq=False)
+class Permute:
+    """The axes of a sample in another order: axis i of the result is axis `axes[i]` of the input."""
+
+    axes: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
 class Identity:
     """Nothing at inference time: dropout, contiguous, detach."""
 
@@ -172,11 +194,16 @@ Op = (
     | Add
     | Concat
     | Reshape
+    | Pad
+    | Permute
     | Identity
 )
 
 ACTIVATIONS = (Relu, Clamp, Tanh)
 """Operations that become neurons."""
+
+PAD_MODES = ("zeros", "reflect", "replicate", "circular")
+"""What a border can repeat."""
 
 WEIGHTED = (Linear, Conv)
 """Operations that become synapses."""

@@ -32,8 +32,10 @@ def _batch_norm(op: ir.BatchNorm, x: Tensor) -> Tensor:
 def _avg_pool(op: ir.AvgPool, x: Tensor) -> Tensor:
     if len(op.kernel) == 2:
         return F.avg_pool2d(x, op.kernel, op.stride, op.padding, op.ceil_mode, op.count_include_pad, op.divisor)
-    pooled = F.avg_pool1d(x, op.kernel, op.stride, op.padding, op.ceil_mode, op.count_include_pad)
-    return pooled if op.divisor is None else pooled * (op.kernel[0] / op.divisor)
+    # avg_pool1d takes no divisor, and its own count differs from window to window
+    kernel, stride, padding = (1, *op.kernel), (1, *op.stride), (0, *op.padding)
+    flat = F.avg_pool2d(x.unsqueeze(-2), kernel, stride, padding, op.ceil_mode, op.count_include_pad, op.divisor)
+    return flat.squeeze(-2)
 
 
 def _adaptive_avg_pool(op: ir.AdaptiveAvgPool, x: Tensor) -> Tensor:
@@ -43,6 +45,17 @@ def _adaptive_avg_pool(op: ir.AdaptiveAvgPool, x: Tensor) -> Tensor:
 def _max_pool(op: ir.MaxPool, x: Tensor) -> Tensor:
     pool: Callable[..., Tensor] = F.max_pool2d if len(op.kernel) == 2 else F.max_pool1d
     return pool(x, op.kernel, op.stride, op.padding, op.dilation, op.ceil_mode)
+
+
+def _pad(op: ir.Pad, x: Tensor) -> Tensor:
+    sides = [(before, after) for before, after in zip(op.before, op.after, strict=True)]
+    if op.mode == "zeros":
+        return F.pad(x, [n for pair in reversed(sides) for n in pair])
+    touched = next((i for i, pair in enumerate(sides) if any(pair)), len(sides))
+    spatial = max(1, len(sides) - touched)  # torch pads the last 1, 2 or 3 axes of (batch, channels, *space)
+    folded = x.reshape(x.shape[0], -1, *x.shape[x.ndim - spatial :])
+    wide = F.pad(folded, [n for pair in reversed(sides[len(sides) - spatial :]) for n in pair], op.mode)
+    return wide.reshape(*x.shape[: x.ndim - spatial], *wide.shape[2:])
 
 
 MEANING: dict[type, Callable[..., Tensor]] = {
@@ -60,6 +73,8 @@ MEANING: dict[type, Callable[..., Tensor]] = {
     ir.Add: lambda op, x, y: x + y,
     ir.Concat: lambda op, *xs: torch.cat(xs, dim=op.axis + 1),
     ir.Reshape: lambda op, x: x.reshape(x.shape[0], *op.shape),
+    ir.Pad: _pad,
+    ir.Permute: lambda op, x: x.permute(0, *(axis + 1 for axis in op.axes)),
     ir.Identity: lambda op, x: x,
 }
 """Operation type -> function(op, *inputs); a test checks that no type is forgotten."""

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from convert.graph import ir
@@ -67,6 +68,9 @@ def _wanted(graph: Graph, lams: Mapping[str, Tensor]) -> dict[str, Tensor]:
     wanted: dict[str, Tensor] = {}
     for node in reversed(graph.nodes):
         for reader in graph.consumers(node.name):
+            if isinstance(reader.op, ir.Permute) and reader.name in wanted:
+                back = [reader.op.axes.index(i) for i in range(len(reader.op.axes))]
+                wanted.setdefault(node.name, wanted[reader.name].permute(back))
             passes = isinstance(reader.op, (ir.Add, ir.MaxPool, ir.AvgPool, ir.AdaptiveAvgPool))
             scale = lams.get(reader.name) if reader.name in lams else wanted.get(reader.name) if passes else None
             if scale is not None and (reader.name in lams or isinstance(reader.op, ir.Add) or _flat(scale)):
@@ -139,13 +143,17 @@ class _Work:
         self._append(replace(node, op=rescaled(inner, torch.ones(()), 1 / scale), inputs=(source,)), scale)
 
     def _wiring(self, node: Node) -> None:
-        """Pooling, reshape and concatenation pass their scales on."""
+        """Pooling, reshape, concatenation, padding and permutation pass their scales on."""
         op, inputs = node.op, node.inputs
         if isinstance(op, ir.Reshape):
             scale = _spread(self.scales[inputs[0]], self.graph[inputs[0]].shape, op.shape)
         elif isinstance(op, ir.Concat):
             parts = [self.scales[n].expand(self.graph[n].shape) for n in inputs]
             scale = _compact(torch.cat(parts, dim=op.axis))
+        elif isinstance(op, ir.Permute):
+            scale = self.scales[inputs[0]].permute(op.axes)
+        elif isinstance(op, ir.Pad) and op.mode == "zeros":
+            scale = _padded(self.scales[inputs[0]], op)
         else:
             one = torch.ones([1] * len(node.shape)).double()
             if not _flat(self.scales[inputs[0]]):
@@ -172,6 +180,12 @@ def _spread(scale: Tensor, shape: tuple[int, ...], target: tuple[int, ...]) -> T
     if scale.numel() == 1:
         return scale.reshape([1] * len(target))
     return scale.expand(shape).reshape(target)
+
+
+def _padded(scale: Tensor, op: ir.Pad) -> Tensor:
+    """Where the scale varies along a padded axis, the zeros of the border are counted in units of 1."""
+    sides = [(b, a) if n > 1 else (0, 0) for b, a, n in zip(op.before, op.after, scale.shape, strict=True)]
+    return F.pad(scale, [n for pair in reversed(sides) for n in pair], value=1.0) if any(map(any, sides)) else scale
 
 
 def _compact(scale: Tensor) -> Tensor:

@@ -110,14 +110,22 @@ class LayerStats:
 
 
 def channel_axis(graph: Graph, node: Node) -> int:
-    """The axis of one sample that counts channels: the last after a linear layer, else the first."""
+    """The axis of one sample that counts channels: the last after a linear layer, else the first.
+
+    Where axes are permuted on the way, the axis moves with them.
+    """
+    axis, permutations = 0, []
     while node.inputs:
         node = graph[node.inputs[0]]
+        if isinstance(node.op, ir.Permute):
+            permutations.append(node.op.axes)
         if isinstance(node.op, ir.Linear):
-            return len(node.shape) - 1
-        if isinstance(node.op, (ir.Conv, ir.Reshape)):
-            return 0
-    return 0
+            axis = len(node.shape) - 1
+        if isinstance(node.op, (ir.Linear, ir.Conv, ir.Reshape)):
+            break
+    for axes in reversed(permutations):
+        axis = axes.index(axis)
+    return axis
 
 
 def observe(

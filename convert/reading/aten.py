@@ -6,8 +6,6 @@ reason and the way out. What stands in no table is refused by name.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -15,76 +13,55 @@ from torch import Tensor
 
 from convert.graph import ir
 from convert.graph.ir import Op
+from convert.reading.calls import Call, Chain, Maker, Refusal, sizes
+from convert.reading.wiring import WIRING, same_padding
 
 __all__ = ["OPERATORS", "Call", "Chain", "Refusal"]
-
-
-class Refusal(Exception):  # noqa: N818  not an error of the program: an answer
-    """Why an operation cannot be converted, and what to do instead."""
-
-
-class Chain(tuple[Op, ...]):
-    """Several operations in a row that together mean one of the model's."""
-
-
-@dataclass(frozen=True)
-class Call:
-    """One call of an ATen operator.
-
-    Parameters
-    ----------
-    operator : str
-        Such as ``conv2d``, without overload and in-place underscore.
-    arguments : dict
-        By name, defaults filled in; tensors of the data path are replaced by `None`.
-    data : tuple of str
-        Names of the arguments, in order, that come from the data path.
-    in_shapes : tuple
-        Sample shapes of those.
-    shape : tuple of int
-        Sample shape of the result.
-    """
-
-    operator: str
-    arguments: dict[str, Any]
-    data: tuple[str, ...]
-    in_shapes: tuple[tuple[int, ...], ...]
-    shape: tuple[int, ...]
-
-    def constant(self, name: str) -> Any:
-        """The argument called `name`, which must not depend on the data."""
-        if name in self.data:
-            raise Refusal(f"its {name} is computed from the data; only fixed weights can become synapses")
-        return self.arguments[name]
-
-
-def _sizes(value: Any, count: int) -> tuple[int, ...]:
-    numbers = tuple(value) if isinstance(value, (list, tuple)) else (value,)
-    return tuple(int(n) for n in (numbers * count if len(numbers) == 1 else numbers))
 
 
 def _linear(call: Call) -> Op:
     return ir.Linear(call.constant("weight"), call.constant("bias"))
 
 
-def _conv(call: Call) -> Op:
+def _conv(call: Call) -> Op | Chain:
     weight = call.constant("weight")
     spatial = weight.ndim - 2
-    dilation = _sizes(call.arguments["dilation"], spatial)
+    dilation = sizes(call.arguments["dilation"], spatial)
     padding = call.arguments["padding"]
+    border = None
     if padding == "same":
-        total = tuple(d * (k - 1) for d, k in zip(dilation, weight.shape[2:], strict=True))
-        if any(n % 2 for n in total):
-            raise Refusal("padding='same' with an even kernel pads unevenly; give the padding as numbers")
-        padding = [n // 2 for n in total]
+        padding, border = same_padding(weight.shape[2:], dilation, call.in_shapes[0])
     padding = 0 if padding == "valid" else padding
-    return ir.Conv(
-        weight, call.constant("bias"), _sizes(call.arguments["stride"], spatial), _sizes(padding, spatial),
+    conv = ir.Conv(
+        weight, call.constant("bias"), sizes(call.arguments["stride"], spatial), sizes(padding, spatial),
         dilation, int(call.arguments["groups"]),
     )  # fmt: skip
+    return conv if border is None else Chain((border, conv))
 
 
-def _convolution(call: Call) -> Op:
+def _matmul(call: Call) -> Op:
+    """``x @ W``, and ``addmm(b, x, W)``: a linear layer that somebody wrote out."""
+    data, weight = ("self", "other") if "other" in call.arguments else ("mat1", "mat2")
+    weight = "mat2" if call.operator == "mm" else weight
+    data = "self" if call.operator == "mm" else data
+    if call.data != (data,):
+        raise Refusal("a product of two data paths, or with the data on the right; write x @ W with a fixed matrix W")
+    matrix = call.arguments[weight]
+    if matrix.ndim != 2 or any(call.arguments.get(name, 1) != 1 for name in ("alpha", "beta")):
+        raise Refusal(f"its matrix has shape {tuple(matrix.shape)}; expected two axes and no alpha or beta")
+    bias = call.arguments["self"] if call.operator == "addmm" else None
+    if bias is not None and (bias.ndim != 1 or bias.numel() != matrix.shape[1]):
+        raise Refusal(f"its bias has shape {tuple(bias.shape)}; expected one value for each output")
+    return ir.Linear(matrix.t(), bias)
+
+
+def _threshold(call: Call) -> Op:
+    if call.arguments["threshold"] != 0 or call.arguments["value"] != 0:
+        raise Refusal("a threshold other than that of ReLU has no neuron; use ReLU")
+    return ir.Relu()
+
+
+def _convolution(call: Call) -> Op | Chain:
     """What conv1d and conv2d are made of; graphs from TorchScript hold it bare."""
     if call.arguments["transposed"]:
         raise Refusal("a transposed convolution has no spiking counterpart here; use conv2d")
@@ -118,9 +95,9 @@ def _clamp(low: Any, high: Any) -> Op:
 def _avg_pool(call: Call) -> Op:
     spatial = 2 if call.operator.endswith("2d") else 1
     a = call.arguments
-    kernel = _sizes(a["kernel_size"], spatial)
+    kernel = sizes(a["kernel_size"], spatial)
     return ir.AvgPool(
-        kernel, _sizes(a["stride"] or kernel, spatial), _sizes(a["padding"], spatial), bool(a["ceil_mode"]),
+        kernel, sizes(a["stride"] or kernel, spatial), sizes(a["padding"], spatial), bool(a["ceil_mode"]),
         bool(a["count_include_pad"]), a.get("divisor_override"),
     )  # fmt: skip
 
@@ -128,10 +105,10 @@ def _avg_pool(call: Call) -> Op:
 def _max_pool(call: Call) -> Op:
     spatial = 2 if call.operator.endswith("2d") else 1
     a = call.arguments
-    kernel = _sizes(a["kernel_size"], spatial)
+    kernel = sizes(a["kernel_size"], spatial)
     return ir.MaxPool(
-        kernel, _sizes(a["stride"] or kernel, spatial), _sizes(a["padding"], spatial),
-        _sizes(a["dilation"], spatial), bool(a["ceil_mode"]),
+        kernel, sizes(a["stride"] or kernel, spatial), sizes(a["padding"], spatial),
+        sizes(a["dilation"], spatial), bool(a["ceil_mode"]),
     )  # fmt: skip
 
 
@@ -162,6 +139,13 @@ def _sub(call: Call) -> Op:
         raise Refusal("a difference of two data paths; write x + layer(y) with a layer that has negative weights")
     alpha = call.arguments.get("alpha", 1)
     return _offset(call, 1.0, -alpha) if call.data == ("self",) else _offset(call, -alpha, 1.0)
+
+
+def _rsub(call: Call) -> Op:
+    """``other - alpha * self``."""
+    if len(call.data) == 2:
+        return _sub(call)
+    return _offset(call, -float(call.arguments.get("alpha", 1)), 1.0)
 
 
 def _offset(call: Call, scale: float, factor: float) -> Op:
@@ -203,23 +187,24 @@ def _cat(call: Call) -> Op:
 
 def _dropout(call: Call) -> Op:
     if call.arguments["train"] and call.arguments["p"]:
-        raise Refusal("dropout is active at inference (training=True is fixed in the code); use nn.Dropout")
+        raise Refusal("dropout is active at inference: training=True, the default of F.dropout, is fixed in the code; "
+                      "write training=self.training, or use nn.Dropout")  # fmt: skip
     return ir.Identity()
 
 
 def _adaptive(call: Call) -> Op:
     spatial = 2 if call.operator.endswith("2d") else 1
-    sizes = _sizes(call.arguments["output_size"], spatial)
-    return ir.AdaptiveAvgPool(sizes)
+    return ir.AdaptiveAvgPool(sizes(call.arguments["output_size"], spatial))
 
 
-Maker = Callable[[Call], Op | Chain]
-
-_RESHAPES: Maker = lambda call: ir.Reshape(call.shape)  # noqa: E731  one expression for seven names
-_NOTHING: Maker = lambda call: ir.Identity()  # noqa: E731
+_NOTHING: Maker = lambda call: ir.Identity()  # noqa: E731  one expression for many names
 
 OPERATORS: dict[str, Maker] = {
+    **WIRING,
     "linear": _linear,
+    "matmul": _matmul,
+    "mm": _matmul,
+    "addmm": _matmul,
     "conv1d": _conv,
     "conv2d": _conv,
     "convolution": _convolution,
@@ -229,6 +214,8 @@ OPERATORS: dict[str, Maker] = {
     "relu6": lambda call: ir.Clamp(0.0, 6.0),
     "hardtanh": lambda call: _clamp(call.arguments["min_val"], call.arguments["max_val"]),
     "clamp": lambda call: _clamp(call.arguments["min"], call.arguments["max"]),
+    "clip": lambda call: _clamp(call.arguments["min"], call.arguments["max"]),
+    "threshold": _threshold,
     "clamp_min": lambda call: _clamp(call.arguments["min"], None),
     "tanh": lambda call: ir.Tanh(),
     "avg_pool1d": _avg_pool,
@@ -240,16 +227,12 @@ OPERATORS: dict[str, Maker] = {
     "mean": _mean,
     "add": _add,
     "sub": _sub,
+    "rsub": _rsub,
+    "neg": lambda call: ir.Affine(-torch.ones([1] * len(call.shape)), torch.zeros([1] * len(call.shape))),
     "mul": _mul,
     "div": _div,
     "cat": _cat,
     "concat": _cat,
-    "flatten": _RESHAPES,
-    "view": _RESHAPES,
-    "reshape": _RESHAPES,
-    "squeeze": _RESHAPES,
-    "unsqueeze": _RESHAPES,
-    "unflatten": _RESHAPES,
     "dropout": _dropout,
     "feature_dropout": _dropout,
     "alpha_dropout": _dropout,
@@ -258,3 +241,4 @@ OPERATORS: dict[str, Maker] = {
     "detach": _NOTHING,
     "alias": _NOTHING,
 }
+"""Operator name -> what makes our operation of its call; `wiring.py` has those that only move values."""

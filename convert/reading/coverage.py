@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 from convert.errors import NoNeuronError, UnsupportedOpError
 from convert.graph import ir
 
-__all__ = ["Coverage", "Fate", "check", "describe_node"]
+__all__ = ["Coverage", "Fate", "check", "describe_node", "say_what_is_analog"]
 
-Fate = Literal["converted", "exact linear", "approximated", "dropped", "refused"]
+Fate = Literal["converted", "exact linear", "approximated", "dropped", "refused", "not reached"]
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Coverage:
         Where it stands in the user's model.
     op : str
         The operation as torch names it.
-    fate : {"converted", "exact linear", "approximated", "dropped", "refused"}
+    fate : {"converted", "exact linear", "approximated", "dropped", "refused", "not reached"}
     becomes : str
         What it is in the spiking network.
     why : str
@@ -56,6 +56,8 @@ _BECOMES: dict[type, tuple[Fate, str]] = {
     ir.Add: ("exact linear", "sum of currents"),
     ir.Concat: ("exact linear", "wiring"),
     ir.Reshape: ("exact linear", "wiring"),
+    ir.Pad: ("exact linear", "wiring; a border of zeros never fires"),
+    ir.Permute: ("exact linear", "wiring"),
     ir.Identity: ("dropped", "nothing at inference"),
     ir.Input: ("converted", "input current"),
 }
@@ -67,6 +69,37 @@ def describe_node(place: str, torch_name: str, op: ir.Op) -> Coverage:
     return Coverage(place, torch_name, fate, becomes)
 
 
+_ONCE = "acts on the analog input: computed once for a sample, not on spikes (on spikes with --input poisson)"
+_PARTLY = "a part of its input is analog: computed on values, not only on spikes"
+_READOUT = "synapses of the read-out, which is a sum and not a neuron"
+
+
+_COMPUTES = (*ir.WEIGHTED, ir.AvgPool, ir.AdaptiveAvgPool, ir.MaxPool, ir.Add, ir.Affine)
+
+
+def say_what_is_analog(rows: list[Coverage], graph: ir.Graph, row_of: Mapping[str, int]) -> None:
+    """Name in `rows` the operations that no spike reaches, and those behind which there is no neuron."""
+    analog, mixed = {graph.input.name}, set[str]()
+    needed: set[str] = set()
+    for node in reversed(graph.nodes):
+        if isinstance(node.op, ir.ACTIVATIONS) or node.name in needed:
+            needed |= set(node.inputs)
+    for node in graph.nodes[1:]:
+        fires = isinstance(node.op, ir.ACTIVATIONS)
+        if not fires and all(name in analog for name in node.inputs):
+            analog.add(node.name)
+        elif not fires and any(name in analog | mixed for name in node.inputs):
+            mixed.add(node.name)
+        at = row_of.get(node.name)
+        if at is None or not isinstance(
+            node.op, (*ir.WEIGHTED, ir.AvgPool, ir.AdaptiveAvgPool, ir.MaxPool, ir.Add, ir.Affine)
+        ):
+            continue
+        why = _ONCE if node.name in analog else _PARTLY if node.name in mixed else rows[at].why
+        becomes = rows[at].becomes if node.name in needed or not isinstance(node.op, ir.WEIGHTED) else _READOUT
+        rows[at] = replace(rows[at], becomes=becomes, why=why)
+
+
 def check(rows: Sequence[Coverage], origin: str, has_neurons: bool) -> None:
     """Refuse a model with unsupported operations, all at once, or without neurons.
 
@@ -76,10 +109,12 @@ def check(rows: Sequence[Coverage], origin: str, has_neurons: bool) -> None:
     """
     if refused := [row for row in rows if row.fate == "refused"]:
         lines = [f"  {row.place}: {row.op}: {row.why}" for row in refused]
-        raise UnsupportedOpError(f"{origin}: {len(refused)} operation(s) cannot be converted:\n" + "\n".join(lines))
+        message = f"{origin}: {len(refused)} operation(s) cannot be converted:\n" + "\n".join(lines)
+        raise UnsupportedOpError(message, tuple(rows))
     if not has_neurons:
         names = sorted({row.op for row in rows}) or ["none"]
         raise NoNeuronError(
             f"{origin}: no activation found, so no neuron would be made (operations: {', '.join(names)}); "
-            "expected at least one ReLU, ReLU6, hard tanh or tanh"
+            "expected at least one ReLU, ReLU6, hard tanh or tanh",
+            tuple(rows),
         )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -25,8 +25,8 @@ __all__ = ["captured_from"]
 _ASSERTIONS = ("_assert_scalar", "_assert_tensor_metadata", "_assert_async", "sym_constrain_range",
                "sym_constrain_range_for_size")  # fmt: skip
 _FORMATS = {1: torch.contiguous_format, 2: torch.channels_last, 4: torch.preserve_format}
-_LARGEST = 2**28
-"""Values in one activation of the captured batch: 1 GiB of float32."""
+_LARGEST = 2**26
+"""Values in one activation of the captured batch: 256 MiB of float32."""
 
 
 class _Foreign:
@@ -79,9 +79,10 @@ class _Decoder:
         for node in self.source["nodes"]:
             self._call(node)
         outputs = [spec["user_output"]["arg"] for spec in self.signature["output_specs"] if "user_output" in spec]
-        single = len(outputs) == 1 and "as_tensor" in outputs[0]
-        self.graph.output((self.nodes[outputs[0]["as_tensor"]["name"]],) if single else ())
-        return Captured(self.graph, self.constants, self.batch, self._returned(single))
+        values = [self.nodes[arg["as_tensor"]["name"]] if "as_tensor" in arg else None for arg in outputs]
+        self.graph.output(tuple(values))
+        returned = tuple(zip(self._titles(len(values)), values, strict=True))
+        return Captured(self.graph, self.constants, self.batch, returned, from_file=True)
 
     def _input(self, spec: Mapping[str, Any]) -> None:
         ((kind, body),) = ((k, v) for k, v in spec.items() if v is not None)
@@ -126,11 +127,11 @@ class _Decoder:
         if not made and (outputs or target.removeprefix("torch.ops.aten.").partition(".")[0] in _ASSERTIONS):
             return  # sizes, which are known, and checks of them
         try:
-            args, kwargs = self._arguments(entry["inputs"])
+            args: tuple[Any, ...] = ()
+            kwargs = self._arguments(entry["inputs"])
             function = _operator(target)
-            if isinstance(function, torch._ops.OpOverload):  # in the order of the operator's own arguments
-                order = {argument.name: i for i, argument in enumerate(function._schema.arguments)}
-                kwargs = {name: kwargs[name] for name in sorted(kwargs, key=order.__getitem__)}
+            if isinstance(function, torch._ops.OpOverload):
+                args, kwargs = _as_in_memory(function, kwargs)
         except _UnreadError as unread:
             args, kwargs, function = (), {}, _Foreign(f"{target} with {unread}")
         node = self.graph.create_node("call_function", function, args, kwargs, made[0] if made else None)
@@ -139,10 +140,9 @@ class _Decoder:
             node.meta["val"] = torch.empty(self._shape(made[0]), device="meta")
         self.nodes |= dict.fromkeys(made, node)
 
-    def _arguments(self, inputs: list[Mapping[str, Any]]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Positional and named arguments: the archive names every one, so all but the first go by name."""
-        values = [(str(entry["name"]), self._argument(entry["arg"])) for entry in inputs]
-        return (), {name: value for name, value in values if name}
+    def _arguments(self, inputs: list[Mapping[str, Any]]) -> dict[str, Any]:
+        """The arguments by name."""
+        return {str(entry["name"]): self._argument(entry["arg"]) for entry in inputs}
 
     def _argument(self, arg: Mapping[str, Any]) -> Any:
         ((kind, value),) = arg.items()
@@ -190,10 +190,35 @@ class _Decoder:
             )
         return shape
 
-    def _returned(self, single: bool) -> str:
+    def _titles(self, count: int) -> list[str]:
+        """Keys and positions of the outputs in what forward() returns."""
         spec = (self.calls[0].get("signature") or {}).get("out_spec") if self.calls else None
-        kind = json.loads(spec)[1]["type"] if isinstance(spec, str) else None
-        return "" if single and kind is None else str(kind or "several values")
+        titles = list(_paths(json.loads(spec)[1], ())) if isinstance(spec, str) else []
+        return titles if len(titles) == count else [str(i) if count > 1 else "" for i in range(count)]
+
+
+def _paths(spec: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[str]:
+    """The way to each leaf of a structure, such as ``logits`` or ``0.1``."""
+    if spec["type"] is None:
+        yield ".".join(path)
+        return
+    children = spec["children_spec"]
+    keys = json.loads(spec["context"]) if spec["type"].endswith("ict") else None
+    keys = keys if isinstance(keys, list) and len(keys) == len(children) else range(len(children))
+    for key, child in zip(keys, children, strict=True):
+        yield from _paths(child, (*path, str(key)))
+
+
+def _as_in_memory(function: Any, named: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Arguments in the operator's own order, positional up to the first that is left out."""
+    order = {argument.name: i for i, argument in enumerate(function._schema.arguments)}
+    kwargs = {name: named[name] for name in sorted(named, key=order.__getitem__)}
+    args = []
+    for argument in function._schema.arguments:
+        if argument.name not in kwargs or argument.kwarg_only:
+            break
+        args.append(kwargs.pop(argument.name))
+    return tuple(args), kwargs
 
 
 def _operator(target: str) -> Any:

@@ -21,7 +21,7 @@ from torch.export import ExportedProgram
 from convert.errors import ConvertError, CorruptFileError, InputShapeError, LoadError, UnsafeFileError
 from convert.reading.archive import refuse_hostile_archive
 from convert.reading.sources import Source
-from convert.reading.tracing import Traced, capture, compare, read_captured
+from convert.reading.tracing import Traced, capture, read_captured
 from convert.reading.weights import rounding_notes
 
 __all__ = ["Script", "open_script"]
@@ -56,9 +56,7 @@ class Script:
             # once more, because the converter leaves the sizes of the sample open
             fixed = torch.export.export(program.module(), (example,))
         _name_places(fixed)
-        traced = read_captured(capture(fixed, batch), self.origin)
-        compare(traced.graph, self.module, batch, sample_shape, self.origin)
-        return traced
+        return read_captured(capture(fixed, batch), self.module, sample_shape, self.origin)
 
     def _batch(self, sample_shape: tuple[int, ...]) -> int:
         """The first batch size that the script takes and gives back."""

@@ -9,25 +9,36 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import math
 import warnings
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+import torch.utils._pytree as pytree
 from torch import Tensor, fx, nn
 from torch.export import ExportedProgram
 
 from convert.errors import GraphError, InputShapeError, LoadError
 from convert.graph import ir
 from convert.graph.ir import Graph, Node
+from convert.graph.readout import READOUTS, Head, heads_of, split
 from convert.graph.semantics import infer_shape, run
-from convert.reading.aten import OPERATORS, Call, Chain, Refusal
-from convert.reading.coverage import Coverage, check, describe_node
+from convert.reading.aten import OPERATORS
+from convert.reading.calls import Call, Chain, Refusal
+from convert.reading.coverage import Coverage, check, describe_node, say_what_is_analog
+from convert.reading.refusals import reason
 
-__all__ = ["Captured", "Traced", "capture", "compare", "expected_shape", "read_captured", "trace"]
+__all__ = ["Captured", "Traced", "capture", "expected_shape", "read_captured", "trace"]
 
 _BATCH = 7
+
+_FIXED = frozenset((
+    "t", "transpose", "permute", "view", "reshape", "flatten", "squeeze", "unsqueeze", "detach", "clone", "contiguous",
+    "alias", "neg", "exp", "sqrt", "rsqrt", "pow", "add", "sub", "mul", "div",
+))  # fmt: skip
+"""What may be done at once to the fixed tensors of a file: arithmetic and views, nothing that reads or draws."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +47,8 @@ class Traced:
 
     graph: Graph
     coverage: tuple[Coverage, ...]
+    heads: tuple[Head, ...] = ()
+    """Empty where the graph's output is the only one and nothing is applied to it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,14 +63,17 @@ class Captured:
         Placeholder -> weight; the one that is not in it is the input.
     batch : int
         Size of the batch axis in the recorded shapes.
-    returned : str
-        What the network returns where that is not one tensor, such as ``tuple``.
+    returned : tuple of (str, fx.Node or other)
+        What the network returns, with the key or position of each.
+    from_file : bool
+        Whether a file chose the calls: then none is made but those that are known to be harmless.
     """
 
     graph: fx.Graph
     constants: Mapping[str, Tensor]
     batch: int
-    returned: str = ""
+    returned: tuple[tuple[str, Any], ...]
+    from_file: bool = False
 
 
 def trace(module: nn.Module, sample_shape: tuple[int, ...], origin: str = "model") -> Traced:
@@ -71,33 +87,27 @@ def trace(module: nn.Module, sample_shape: tuple[int, ...], origin: str = "model
         The module does not accept such samples.
     """
     module = module.eval()
-    example = torch.zeros((_BATCH, *sample_shape))
-    try:
-        with torch.no_grad():
-            module(example)
-    except (RuntimeError, ValueError, TypeError, LookupError, AttributeError, NotImplementedError) as error:
-        raise InputShapeError(
-            f"{origin}: does not accept samples of shape {sample_shape}: {_first_line(error)}; "
-            "check --data, or name the shape with --input-shape"
-        ) from error
-    traced = read_captured(capture(_export(module, example, origin), _BATCH), origin)
-    compare(traced.graph, module, _BATCH, sample_shape, origin)
-    return traced
+    batch = _accepted_batch(module, sample_shape, origin)
+    program = _export(module, torch.zeros((batch, *sample_shape)), origin)
+    return read_captured(capture(program, batch), module, sample_shape, origin)
 
 
-def read_captured(captured: Captured, origin: str) -> Traced:
-    """The Graph of what was captured, not yet compared with what it computes.
+def read_captured(
+    captured: Captured, original: Callable[[Tensor], Any], sample_shape: tuple[int, ...], origin: str
+) -> Traced:
+    """The Graph of what was captured, compared with what `original` computes.
 
     Raises
     ------
-    UnsupportedOpError, NoNeuronError
-        All offenders at once.
+    UnsupportedOpError, NoNeuronError, GraphError
     """
-    graph, rows = _Reader(captured).read()
+    reader = _Reader(captured)
+    graph, rows = reader.read()
     check(rows, origin, has_neurons=graph is not None and bool(graph.sites()))
     if graph is None:
         raise GraphError(f"{origin}: the network returns its input unchanged; nothing to convert")
-    return Traced(graph, tuple(rows))
+    _verify(graph, reader.heads, original, (captured.batch, *sample_shape), origin)
+    return Traced(graph, tuple(rows), tuple(reader.heads))
 
 
 def capture(program: ExportedProgram, batch: int) -> Captured:
@@ -106,11 +116,42 @@ def capture(program: ExportedProgram, batch: int) -> Captured:
     targets: dict[str, str] = {**signature.inputs_to_parameters, **signature.inputs_to_buffers}
     targets |= dict(signature.inputs_to_lifted_tensor_constants)
     tensors: Mapping[str, Any] = {**dict(program.state_dict), **dict(program.constants)}
-    structure, returned = program.call_spec.out_spec, ""
-    if structure is None or not structure.is_leaf():
-        returned = "nothing" if structure is None or structure.type is None else structure.type.__name__
     constants = {name: tensors[target].detach() for name, target in targets.items()}
-    return Captured(program.graph, constants, batch, returned)
+    return Captured(program.graph, constants, batch, _returned(program))
+
+
+def _returned(program: ExportedProgram) -> tuple[tuple[str, Any], ...]:
+    """What forward() returns, with the key or position of each."""
+    (node,) = (node for node in program.graph.nodes if node.op == "output")
+    kinds = [spec.kind.name for spec in program.graph_signature.output_specs]
+    flat = [value for value, kind in zip(node.args[0], kinds, strict=True) if kind == "USER_OUTPUT"]
+    structure = program.call_spec.out_spec
+    if structure is None:
+        return ()
+    paths, _ = pytree.tree_flatten_with_path(pytree.tree_unflatten(list(range(len(flat))), structure))
+    return tuple((pytree.keystr(p).replace("'", "").strip("[].").replace("][", "."), flat[i]) for p, i in paths)
+
+
+def _called(module: Callable[[Tensor], Any], x: Tensor) -> Any:
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about the speed of an operation, in the original only
+        return module(x)
+
+
+def _accepted_batch(module: nn.Module, sample_shape: tuple[int, ...], origin: str) -> int:
+    """An odd batch size that forward() accepts: 1 where that is fixed in its code."""
+    first: Exception | None = None
+    for batch in (_BATCH, 1):
+        try:
+            _called(module, torch.zeros((batch, *sample_shape)))
+            return batch
+        except (RuntimeError, ValueError, TypeError, LookupError, AttributeError, NotImplementedError) as error:
+            first = first or error
+    assert first is not None  # neither batch was accepted
+    raise InputShapeError(
+        f"{origin}: does not accept samples of shape {sample_shape}: {_first_line(first)}; "
+        "check --data, or name the shape with --input-shape"
+    ) from first
 
 
 def expected_shape(module: nn.Module) -> tuple[int, ...] | None:
@@ -129,7 +170,7 @@ def expected_shape(module: nn.Module) -> tuple[int, ...] | None:
 
 
 def _export(module: nn.Module, example: Tensor, origin: str) -> ExportedProgram:
-    loggers = [logging.getLogger(name) for name in ("torch.export", "torch._export", "torch.fx")]
+    loggers = [logging.getLogger(name) for name in ("torch.export", "torch._export", "torch.fx", "torch.__trace")]
     levels = [logger.level for logger in loggers]
     try:
         for logger in loggers:
@@ -161,6 +202,11 @@ class _Reader:
         """fx name -> name of our node (data path) or the tensor itself (constants)."""
         self.nodes: list[Node] = []
         self.rows: list[Coverage] = []
+        self.row_of: dict[str, int] = {}
+        """Name of our node -> number of its row."""
+        self.heads: list[Head] = []
+        self.readouts: dict[str, str] = {}
+        """fx name -> the function of the read-out that it has behind it."""
 
     def read(self) -> tuple[Graph | None, list[Coverage]]:
         """The graph, or None where something was refused, and the coverage rows."""
@@ -171,11 +217,16 @@ class _Reader:
             elif node.op == "call_function":
                 self._call(node)
             elif node.op == "output":
-                output = self._output(node)
+                output = self._output()
         refused = any(row.fate == "refused" for row in self.rows)
         if refused or output is None:
             return None, self.rows
-        return Graph(tuple(self.nodes), output), self.rows
+        if self.batch == 1:
+            why = "the code fixes a batch of one; the graph was checked sample by sample"
+            self.rows.append(Coverage("forward", "batch of one", "dropped", "any batch", why))
+        graph = Graph(tuple(self.nodes), output)
+        say_what_is_analog(self.rows, graph, self.row_of)
+        return graph, self.rows
 
     def _placeholder(self, node: fx.Node) -> None:
         if node.name in self.captured.constants:
@@ -185,31 +236,81 @@ class _Reader:
         self.nodes.append(Node("input", ir.Input(shape), (), shape, "input"))
         self.values[node.name] = "input"
 
-    def _output(self, node: fx.Node) -> str | None:
-        if kind := self.captured.returned:
-            self.rows.append(Coverage("output", kind, "refused", "", "expected one tensor of outputs; return it alone"))
+    def _output(self) -> str | None:
+        """The node of all outputs together; a head for each where there are several, or where one is transformed."""
+        found = [(title, value) for title, value in self.captured.returned if isinstance(value, fx.Node)]
+        names = [self.values.get(value.name) for _, value in found]
+        if not found:
+            self.rows.append(Coverage("output", "nothing", "refused", "", "expected a tensor; return the last layer's"))
             return None
-        returned = list(node.all_input_nodes)
-        name = self.values.get(returned[0].name) if returned else None
-        return name if isinstance(name, str) else None
+        for (title, value), name in zip(found, names, strict=True):
+            if not isinstance(name, str):
+                if value.name not in self.values or name is not None:
+                    self._refuse_output(title, "does not depend on the input; return only what the network computes")
+                continue
+            shape = next(n.shape for n in self.nodes if n.name == name)
+            self.heads.append(Head(title, shape, self.readouts.get(value.name, "identity")))
+        kept = [name for name in names if isinstance(name, str)]
+        if len(kept) < len(names) or any(name == "input" for name in kept):
+            if len(found) > 1 and "input" in kept:
+                self._refuse_output("input", "is returned unchanged; return only what the network computes")
+            return None
+        if len(kept) > 1:
+            return self._joined(kept)
+        if self.heads[0].readout == "identity":
+            self.heads.clear()
+        else:
+            self.heads[0] = replace(self.heads[0], name="")
+        return kept[0]
+
+    def _refuse_output(self, title: str, why: str) -> None:
+        self.rows.append(Coverage(f"output {title}".strip(), "output", "refused", "", why))
+
+    def _joined(self, names: list[str]) -> str:
+        """One output of several: flattened and concatenated."""
+        flat = []
+        for i, name in enumerate(names):
+            shape = next(n.shape for n in self.nodes if n.name == name)
+            if len(shape) != 1:
+                title = f"output_{i}_flat"
+                self.nodes.append(Node(title, ir.Reshape((math.prod(shape),)), (name,), (math.prod(shape),), "output"))
+                name = title
+            flat.append(name)
+        width = sum(head.width for head in self.heads)
+        self.nodes.append(Node("outputs", ir.Concat(0), tuple(flat), (width,), "output"))
+        titles = ", ".join(head.name for head in self.heads)
+        self.rows.append(Coverage("output", f"{len(flat)} outputs", "exact linear", "heads of one read-out", titles))
+        return "outputs"
 
     def _call(self, node: fx.Node) -> None:
         place, name = _place(node), str(node.target).removeprefix("aten.")
         if self._behind_refusal(node):
             self.values[node.name] = None
+            self.rows.append(Coverage(place, name, "not reached", "", "behind a refused operation"))
             return
         try:
+            if self._computed_now(node) or self._moved_to_the_readout(node, place, name):
+                return
             call = self._bind(node)
             ops = OPERATORS[call.operator](call)
         except Refusal as refusal:
             self.rows.append(Coverage(place, name, "refused", "", str(refusal)))
             self.values[node.name] = None
             return
+        self._append(node, ops if isinstance(ops, Chain) else Chain((ops,)), place, name)
+        if str(node.target).split(".")[1].endswith("_"):  # in place: from here on its argument has this value
+            self.values[node.all_input_nodes[0].name] = self.values[node.name]
+
+    def _append(self, node: fx.Node, ops: Chain, place: str, name: str) -> None:
+        """Our nodes for one of the model's, and its row."""
         source: tuple[str, ...] = tuple(self.values[n] for n in self._data_names(node))
-        for i, op in enumerate(ops if isinstance(ops, Chain) else (ops,)):
-            title = node.name if i == 0 else f"{node.name}_{i}"
+        main = next((op for op in ops if not isinstance(op, (ir.Pad, ir.Reshape))), ops[0])
+        for i, op in enumerate(ops):
+            title = node.name if i == 0 else f"{node.name}_part{i}"
             shapes = [n.shape for name in source for n in self.nodes if n.name == name]
             self.nodes.append(Node(title, op, source, infer_shape(op, *shapes), place))
+            if op is main:
+                self.row_of[title] = len(self.rows)
             source = (title,)
         recorded = tuple(node.meta["val"].shape[1:])
         if self.nodes[-1].shape != recorded:
@@ -217,10 +318,56 @@ class _Reader:
                 f"{place}: {name} is recorded with samples of shape {recorded}, but gives {self.nodes[-1].shape}; "
                 "expected a graph that fits together: capture it again"
             )
-        self.rows.append(describe_node(place, name, self.nodes[-1].op if not isinstance(ops, Chain) else ops[0]))
+        self.rows.append(describe_node(place, name, main))
         self.values[node.name] = source[0]
-        if str(node.target).split(".")[1].endswith("_"):  # in place: from here on its argument has this value
-            self.values[node.all_input_nodes[0].name] = source[0]
+        behind = [self.readouts[n.name] for n in node.all_input_nodes if n.name in self.readouts]
+        if behind:
+            self.readouts[node.name] = behind[0]
+
+    def _computed_now(self, node: fx.Node) -> bool:
+        """Do at once what depends on fixed tensors only, such as the transposition of a weight."""
+        target = node.target
+        sources = [self.values.get(n.name) for n in node.all_input_nodes]
+        if not isinstance(target, torch._ops.OpOverload) or not all(isinstance(value, Tensor) for value in sources):
+            return False
+        if torch.Tag.nondeterministic_seeded in target.tags or target._schema.is_mutable:
+            raise Refusal("is random, or changes a fixed tensor, at inference; compute it before saving")
+        if self.captured.from_file and not self._is_harmless(node, target):
+            return False
+        args, kwargs = fx.node.map_arg((node.args, node.kwargs), lambda n: self.values[n.name])
+        self.values[node.name] = target(*args, **kwargs)
+        return True
+
+    def _is_harmless(self, node: fx.Node, target: torch._ops.OpOverload[..., Any]) -> bool:
+        """Whether a call that a file chose is plain arithmetic, with a result of the size that the file declares."""
+        if _operator(node) not in _FIXED or not isinstance(node.meta.get("val"), Tensor):
+            return False
+        args, kwargs = fx.node.map_arg((node.args, node.kwargs), lambda n: self.values[n.name].to("meta"))
+        return bool(target(*args, **kwargs).shape == node.meta["val"].shape)
+
+    def _moved_to_the_readout(self, node: fx.Node, place: str, name: str) -> bool:
+        """Take a softmax, log-softmax or sigmoid at the very end out of the graph."""
+        operator = _operator(node).removeprefix("_").removeprefix("special_")
+        if operator not in READOUTS or not _ends_here(node):
+            return False
+        source = self.values.get(node.all_input_nodes[0].name)
+        shape = tuple(node.meta["val"].shape)
+        if not isinstance(source, str) or node.all_input_nodes[0].name in self.readouts:
+            return False
+        if operator != "sigmoid":
+            width, axis = math.prod(shape[1:]), int(node.args[1]) % len(shape)  # type: ignore[arg-type]
+            if axis == 0 or shape[axis] != width:
+                raise Refusal(f"a softmax over axis {axis} of {shape[1:]}; only one over all values of a sample can go "
+                              "to the read-out: remove it")  # fmt: skip
+            if width == 1:
+                raise Refusal("a softmax over a single value is always 1; use a sigmoid, or two outputs")
+        why = {
+            "sigmoid": "moved to the read-out: it keeps the order of the values; above 0.5 means above 0 before it",
+            "softmax": "moved to the read-out: it keeps the order of the values, so the class is the same",
+        }["sigmoid" if operator == "sigmoid" else "softmax"]
+        self.rows.append(Coverage(place, name, "dropped", f"{operator} of the read-out", why))
+        self.values[node.name], self.readouts[node.name] = source, operator
+        return True
 
     def _behind_refusal(self, node: fx.Node) -> bool:
         """Whether an input was refused; the operation is then only named if it would be refused as well."""
@@ -246,8 +393,7 @@ class _Reader:
             raise Refusal("not a tensor operation; only straight tensor code can be converted")
         operator = _operator(node)
         if operator not in OPERATORS:
-            raise Refusal("has no spiking counterpart here; use linear, conv1d/2d, batch_norm, relu, relu6, hardtanh, "
-                          "tanh, average or max pooling, add, cat, flatten, or remove it")  # fmt: skip
+            raise Refusal(reason(operator))
         value = node.meta.get("val")
         if not isinstance(value, Tensor):
             raise Refusal("returns several tensors")
@@ -282,6 +428,12 @@ def _operator(node: fx.Node) -> str:
     return str(node.target).partition(".")[2].partition(".")[0].removesuffix("_")
 
 
+def _ends_here(node: fx.Node) -> bool:
+    """Whether nothing but reshaping lies between `node` and the output."""
+    passing = {"view", "reshape", "flatten", "squeeze", "unsqueeze", "unflatten", "contiguous", "clone", "alias"}
+    return all(user.op == "output" or (_operator(user) in passing and _ends_here(user)) for user in node.users)
+
+
 def _place(node: fx.Node) -> str:
     """Module path for a layer, the line of source for a function."""
     stack = node.meta.get("nn_module_stack") or {}
@@ -294,23 +446,22 @@ def _place(node: fx.Node) -> str:
     return f"{path}: {line}" if path else line
 
 
-def compare(
-    graph: Graph, module: Callable[[Tensor], Tensor], batch: int, sample_shape: tuple[int, ...], origin: str
+def _verify(
+    graph: Graph, heads: Sequence[Head], module: Callable[[Tensor], Any], shape: tuple[int, ...], origin: str
 ) -> None:
-    """The graph must compute what the module computes; a difference is a defect and never passes.
-
-    Raises
-    ------
-    GraphError
-    """
-    x = torch.randn((batch, *sample_shape), generator=torch.Generator().manual_seed(0))
-    with torch.no_grad():
-        expected, got = module(x.clone()), run(graph, x)
-    scale = float(expected.abs().max()) + 1e-6
-    if not torch.isfinite(expected).all():
-        raise GraphError(f"{origin}: gives NaN or infinite outputs on random inputs; its weights are not usable")
-    if got.shape != expected.shape or float((got - expected).abs().max()) > 1e-4 * scale:
-        raise GraphError(
-            f"{origin}: reading it changes what it computes (in-place operations on shared tensors are the usual "
-            "cause); rewrite forward() without in-place operations"
-        )
+    """The graph and its read-out must compute what the module computes; a difference is a defect and never passes."""
+    x = torch.randn((shape[0] if shape[0] > 1 else _BATCH, *shape[1:]), generator=torch.Generator().manual_seed(0))
+    parts = [pytree.tree_leaves(_called(module, part.clone())) for part in x.split(shape[0])]
+    tensors = [[leaf for leaf in leaves if isinstance(leaf, Tensor)] for leaves in parts]
+    known = heads_of(graph, heads)
+    read = [head.original(values) for head, values in zip(known, split(run(graph, x), known), strict=True)]
+    for expected, got in zip((torch.cat(same) for same in zip(*tensors, strict=True)), read, strict=True):
+        if not torch.isfinite(expected).all():
+            raise GraphError(f"{origin}: gives NaN or infinite outputs on random inputs; its weights are not usable")
+        scale = float(expected.abs().max()) + 1e-6
+        same_size = got.numel() == expected.numel()
+        if not same_size or float((got.flatten() - expected.flatten()).abs().max()) > 1e-4 * scale:
+            raise GraphError(
+                f"{origin}: reading it changes what it computes (in-place operations on shared tensors are the usual "
+                "cause); rewrite forward() without in-place operations"
+            )

@@ -61,7 +61,8 @@ def find_weights(content: Mapping[Any, Any], source: Source) -> Weights:
     if not found:
         raise IncompleteModelError(
             f"{source.path}: holds a table ({_listed(content)}) without weights; expected a state_dict or a checkpoint "
-            "that contains one: torch.save(model.state_dict(), 'weights.pt'), or the whole: torch.save(model, 'model.pt')"
+            "that contains one: torch.save(model.state_dict(), 'weights.pt'), "
+            "or the whole: torch.save(model, 'model.pt')"
         )
     name = _chosen(found)
     if name is None:

@@ -509,14 +509,31 @@ class TestExported:
     @pytest.mark.parametrize(("forward", "words"), [
         (lambda m, x: torch.softmax(m.a(x), 1).cumsum(1), "softmax.*(.|\n)*cumsum"),
         (lambda m, x: m.b(m.a(x).relu()).chunk(3, 1)[0], "chunk"),
-        (lambda m, x: (m.a(x).relu(), m.b(x)), "output"),
-        (lambda m, x: {"y": m.b(m.a(x).relu())}, "output"),
         (lambda m, x: m.a(x).relu().mean(0, keepdim=True), "mean"),
         (lambda m, x: torch.cond(x.sum() > 0, torch.sin, torch.cos, (x,)), "cond"),
     ])  # fmt: skip
     def test_operations_without_a_neuron_are_named(self, tmp_path, forward, words):
         path = _exported(tmp_path, Two(forward), torch.zeros(4, 6))
         with pytest.raises(UnsupportedOpError, match=words):
+            open_model(path).traced((6,))
+
+    @pytest.mark.parametrize(("forward", "names"), [
+        (lambda m, x: (m.a(x).relu(), m.b(x)), ["0", "1"]),
+        (lambda m, x: {"a": m.a(x).relu(), "b": [m.b(x)]}, ["a", "b.0"]),
+    ])  # fmt: skip
+    def test_several_outputs_keep_their_names(self, tmp_path, forward, names):
+        traced = open_model(_exported(tmp_path, Two(forward), torch.zeros(4, 6))).traced((6,))
+        assert [head.name for head in traced.heads] == names
+
+    def test_a_softmax_at_the_end_goes_to_the_read_out(self, tmp_path):
+        path = _exported(tmp_path, Two(lambda m, x: m.b(m.a(x).relu()).softmax(1)), torch.zeros(4, 6))
+        assert [head.readout for head in open_model(path).traced((6,)).heads] == ["softmax"]
+
+    def test_calls_on_fixed_tensors_are_made_only_if_harmless(self, tmp_path):
+        module = Two(lambda m, x: torch.relu(x @ m.a.weight.t() * 2) @ m.b.weight.t())
+        assert_computes(open_model(_exported(tmp_path, module)), module, (6,))
+        path = _exported(tmp_path, Two(lambda m, x: m.b(m.a(x).relu() + torch.zeros(6))))
+        with pytest.raises(UnsupportedOpError, match="zeros"):
             open_model(path).traced((6,))
 
     def test_two_inputs(self, tmp_path):

@@ -1,0 +1,55 @@
+"""Why an operation has no spiking counterpart here, and what to do instead: a sentence for each of the known ones."""
+
+from __future__ import annotations
+
+__all__ = ["reason"]
+
+_NEURONS = "ReLU, ReLU6, hard tanh, tanh, clamp(0, h), clamp(-h, h)"
+_ACTIVATION = f"an activation without a neuron here; supported: {_NEURONS}; replace it and train again"
+_RECURRENT = "a recurrent layer; only feed-forward networks can be converted: unroll it, or convert the part without it"
+_ATTENTION = "attention multiplies two data paths; no spiking counterpart here: convert the part without it"
+_DYNAMIC = "normalises with statistics of each sample; use batch_norm, which is folded into weights"
+_PICK = "takes a part of a tensor; not supported yet: use a convolution with stride, or separate layers"
+_RESAMPLE = "enlarges its input; not supported yet: convert the part without it"
+_SPACE = "three dimensions or transposed; supported: conv1d, conv2d and pooling in one or two dimensions"
+
+_REASONS: dict[str, str] = {
+    **dict.fromkeys(
+        ("leaky_relu", "prelu", "rrelu", "gelu", "silu", "elu", "celu", "selu", "mish", "hardswish", "hardsigmoid",
+         "softplus", "softsign", "hardshrink", "softshrink", "tanhshrink", "log_sigmoid", "glu", "abs", "sqrt", "exp",
+         "log", "pow", "square", "sin", "cos", "sign"), _ACTIVATION,
+    ),
+    "sigmoid": f"a sigmoid inside the network is {_ACTIVATION} (a sigmoid at the very end goes to the read-out)",
+    **dict.fromkeys(
+        ("softmax", "log_softmax"),
+        "a softmax inside the network has no spiking counterpart; one over all values of an output, at the very end, "
+        "goes to the read-out: remove this one",
+    ),
+    **dict.fromkeys(("lstm", "gru", "rnn_tanh", "rnn_relu"), _RECURRENT),
+    **dict.fromkeys(("scaled_dot_product_attention", "bmm", "_native_multi_head_attention"), _ATTENTION),
+    **dict.fromkeys(("layer_norm", "group_norm", "instance_norm", "rms_norm", "local_response_norm"), _DYNAMIC),
+    **dict.fromkeys(("slice", "select", "chunk", "split", "narrow", "index", "unbind"), _PICK),
+    **dict.fromkeys(("upsample_nearest2d", "upsample_bilinear2d", "pixel_shuffle", "interpolate"), _RESAMPLE),
+    **dict.fromkeys(
+        ("conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "max_pool3d", "avg_pool3d"), _SPACE
+    ),
+    **dict.fromkeys(
+        ("adaptive_max_pool1d", "adaptive_max_pool2d"), "write it as max_pool with a kernel, which is supported"
+    ),
+    **dict.fromkeys(("rand_like", "randn_like", "bernoulli"), "is random at inference; remove it"),
+    "embedding": "looks up a table by an index; expected real inputs: convert the part behind it",
+}  # fmt: skip
+
+_OTHERS = (
+    "has no spiking counterpart here; use linear, conv1d/2d, batch_norm, relu, relu6, hardtanh, tanh, average or max "
+    "pooling, pad, permute, add, cat, flatten, or remove it"
+)
+
+
+def reason(operator: str) -> str:
+    """The sentence for an ATen operator that has no entry in our tables.
+
+    >>> reason("gelu")[:44]
+    'an activation without a neuron here; support'
+    """
+    return _REASONS.get(operator, _OTHERS)
