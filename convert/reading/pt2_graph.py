@@ -24,6 +24,13 @@ __all__ = ["captured_from"]
 
 _ASSERTIONS = ("_assert_scalar", "_assert_tensor_metadata", "_assert_async", "sym_constrain_range",
                "sym_constrain_range_for_size")  # fmt: skip
+_DECOMPOSED: dict[str, tuple[str, dict[str, Any]]] = {
+    "torch.ops.aten.max_pool2d_with_indices.default": ("torch.ops.aten.max_pool2d.default", {}),
+    "torch.ops.aten._native_batch_norm_legit_no_training.default": (
+        "torch.ops.aten.batch_norm.default", {"training": False, "cudnn_enabled": False}),
+}  # fmt: skip
+"""Core ATen operators that give more than the one value that networks use; that value comes first."""
+
 _FORMATS = {1: torch.contiguous_format, 2: torch.channels_last, 4: torch.preserve_format}
 _LARGEST = 2**26
 """Values in one activation of the captured batch: 256 MiB of float32."""
@@ -126,10 +133,12 @@ class _Decoder:
         made = [name for output in outputs for name in _tensor_names(output)]
         if not made and (outputs or target.removeprefix("torch.ops.aten.").partition(".")[0] in _ASSERTIONS):
             return  # sizes, which are known, and checks of them
+        plain, extra = _DECOMPOSED.get(target, (target, {}))
+        made = made if plain == target else made[:1]
         try:
             args: tuple[Any, ...] = ()
-            kwargs = self._arguments(entry["inputs"])
-            function = _operator(target)
+            kwargs = {**self._arguments(entry["inputs"]), **extra}
+            function = _operator(plain)
             if isinstance(function, torch._ops.OpOverload):
                 args, kwargs = _as_in_memory(function, kwargs)
         except _UnreadError as unread:

@@ -536,6 +536,16 @@ class TestExported:
         with pytest.raises(UnsupportedOpError, match="zeros"):
             open_model(path).traced((6,))
 
+    @pytest.mark.filterwarnings("ignore")  # torch's own, of its own types
+    def test_a_decomposed_program(self, tmp_path, trained):
+        network = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten())
+        network.append(nn.Linear(36, 3)).eval()[1].running_mean.uniform_(-1, 1)
+        program = torch.export.export(network, (torch.zeros(1, 1, 8, 8),)).run_decompositions()
+        targets = {str(node.target) for node in program.graph.nodes}
+        assert {"aten._native_batch_norm_legit_no_training.default", "aten.addmm.default"} <= targets
+        torch.export.save(program, str(tmp_path / "net.pt2"))
+        assert_computes(open_model(tmp_path / "net.pt2"), network, (1, 8, 8))
+
     def test_two_inputs(self, tmp_path):
         path = _exported(tmp_path, Two(lambda m, x, y: m.a(x + y).relu()), torch.zeros(1, 6), torch.zeros(1, 6))
         with pytest.raises(UnsupportedOpError, match="a second input"):
