@@ -4,36 +4,41 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 from torch import Tensor
 
 from convert import Conversion
 from convert.graph import ir
+from convert.graph.readout import heads_of
 from convert.neurons.adaptive import AdaptiveNeuron
-from evaluate.accuracy import agreement_curve, correct_counts
 from evaluate.energy import Breakdown, OpsHorowitz, as_record, baselines_record
 from evaluate.environment import environment
-from evaluate.errors import EvaluateError
-from evaluate.latency import milliseconds, steps_within
+from evaluate.latency import milliseconds
 from evaluate.operations import CONVENTIONS, OpCount, count_operations
 from evaluate.records import Metric, Run, content_hash
 from evaluate.runner import Measurement
-from evaluate.statistics import describe, paired_difference, wilson
+from evaluate.scores import Numbers, scored
+from evaluate.tasks import Plan, plan
 
 __all__ = ["Case", "assemble"]
-
-_UNLABELLED = "unmeasured: there are no labels; name labelled samples, e.g. --data npz:FILE with arrays x and y"
 
 _STATISTICS = (
     "Both networks run on the same samples. Single proportions carry Wilson intervals, the accuracy difference "
     "Newcombe's paired interval (method 10) and the exact McNemar test; all at 95 %.",
     "Latency is the first step from which the SNN stays within x points of the ANN until the last simulated step. It "
     "is model time (steps times dt), not the wall clock of this simulation.",
-    "Agreement is the fraction of samples on which both networks name the same class.",
+    "Agreement is the fraction of samples on which both networks give the same answer.",
+)
+
+_NUMBERS = (
+    "Both networks run on the same samples. R2 is the mean over the outputs of 1 - MSE / variance; R2 and RMSE carry "
+    "intervals of the delta method, the difference of R2 a paired one; all at 95 %.",
+    "The relative error is the RMSE between SNN and ANN divided by the standard deviation of the ANN's outputs (root "
+    "mean square over the outputs). It takes the place of the agreement, and needs no labels.",
+    "Latency is the first step from which the relative error stays at 5 % (1 %) or less until the last simulated step. "
+    "It is model time (steps times dt), not the wall clock of this simulation.",
 )
 
 
@@ -65,6 +70,7 @@ def assemble(
     labels: Tensor | None,
     seconds: Mapping[str, float],
     notes: Sequence[str] = (),
+    asked: Plan | None = None,
 ) -> Run:
     """The run file of one case.
 
@@ -73,18 +79,21 @@ def assemble(
     labels : Tensor (samples,) or None
     seconds : mapping
         Wall clock of the stages before the measurement.
+    asked : Plan, optional
+        The one that was measured with; by default what outputs and labels suggest.
 
     Raises
     ------
     EvaluateError
-        Labels that are not classes of the network.
+        Labels that do not belong to the outputs of the network.
     """
-    truth = None if labels is None else _checked(labels, conversion)
-    view = _View(conversion, measured, truth)
+    asked = plan("auto", conversion.heads or heads_of(conversion.ann), labels) if asked is None else asked
+    view = _View(conversion, measured, asked)
     config = conversion.config.as_record() | dict(case.options)
     record = {
         "model": dict(case.model), "data": dict(case.data), "calibration": dict(case.calibration), "config": config,
         "coverage": [row.as_record() for row in conversion.coverage], "command": case.command,
+        "task": asked.as_record(),
     }  # fmt: skip
     environ = environment()
     identity = {
@@ -99,32 +108,18 @@ def assemble(
         layers=tuple(_layer(row, view) for row in view.counts[-1]),
         assumptions=_assumptions(view),
         environment=environ | {"seconds": {k: round(v, 3) for k, v in {**seconds, **measured.seconds}.items()}},
-        notes=(*conversion.notes, *notes),
+        notes=(*conversion.notes, *asked.notes, *notes),
     )
-
-
-def _checked(labels: Tensor, conversion: Conversion) -> npt.NDArray[np.int64]:
-    truth = labels.numpy().astype(np.int64)
-    shape = conversion.ann[conversion.ann.output].shape
-    classes = max(2, int(np.prod(shape)))
-    if len(truth) and (truth.min() < 0 or truth.max() >= classes):
-        raise EvaluateError(
-            f"labels run from {truth.min()} to {truth.max()}, but the network has {int(np.prod(shape))} output(s); "
-            "expected class indices from 0; check that the data belong to this network"
-        )
-    return truth
 
 
 class _View:
     """The numbers that several parts of the run need."""
 
-    def __init__(self, conversion: Conversion, measured: Measurement, truth: npt.NDArray[np.int64] | None) -> None:
-        self.conversion, self.measured, self.truth = conversion, measured, truth
-        self.n, self.steps = measured.predictions.shape
+    def __init__(self, conversion: Conversion, measured: Measurement, asked: Plan) -> None:
+        self.conversion, self.measured = conversion, measured
+        self.heads = scored(asked.tasks, measured.answers, measured.ann_answers, asked.truths, conversion.snn.dt_s)
+        self.n, self.steps = self.heads[0].n, self.heads[0].steps
         self.neurons = conversion.snn.neuron_count()
-        self.agreement = agreement_curve(measured.predictions, measured.ann_predictions)
-        self.correct = None if truth is None else correct_counts(measured.predictions, truth)
-        self.ann_correct = None if truth is None else int((measured.ann_predictions == truth).sum())
         self.counts = [
             count_operations(conversion, {k: v[i] for k, v in measured.spikes.items()}, measured.nonzero, steps)
             for i, steps in enumerate(measured.record)
@@ -139,70 +134,29 @@ class _View:
     def at(self, i: int) -> dict[str, Any]:
         """One row of the curve."""
         steps = self.measured.record[i]
-        right = None if self.correct is None else int(self.correct[steps - 1])
-        interval = None if right is None else wilson(right, self.n)
         return {
             "steps": steps,
             "ms": milliseconds(steps, self.conversion.snn.dt_s),
-            "accuracy": None if right is None else right / self.n,
-            "accuracy_low": interval and interval.low,
-            "accuracy_high": interval and interval.high,
-            "agreement": float(self.agreement[steps - 1]),
+            **self.heads[0].row(steps, interval=True),
             "synops": self.prices[i].synops,
             "spikes_per_neuron": self.spikes_per_neuron(i),
             "energy_snn_j": self.prices[i].energy("snn").value,
         }
 
     def anytime(self) -> list[dict[str, Any]]:
-        """Accuracy and agreement after every step."""
-        right = [None] * self.steps if self.correct is None else [int(c) / self.n for c in self.correct]
-        return [
-            {"steps": t + 1, "accuracy": right[t], "agreement": float(self.agreement[t])} for t in range(self.steps)
-        ]
+        """What is kept after every step."""
+        return [{"steps": t + 1, **self.heads[0].row(t + 1)} for t in range(self.steps)]
 
 
 def _metrics(view: _View) -> tuple[Metric, ...]:
-    return (*_accuracy_metrics(view), *_latency_metrics(view), *_cost_metrics(view))
+    return (*view.heads[0].headline(), *_cost_metrics(view), *_head_metrics(view))
 
 
-def _accuracy_metrics(view: _View) -> list[Metric]:
-    n = view.n
-    agreeing = round(float(view.agreement[-1]) * n)
-    bound = wilson(agreeing, n)
-    agreement = Metric("agreement", agreeing / n, "fraction", "higher", n, bound.low, bound.high,
-                       f"same class as the ANN after {view.steps} steps; Wilson interval")  # fmt: skip
-    if view.truth is None:
-        names = ("ann.accuracy", "snn.accuracy", "accuracy.difference")
-        return [*(Metric(name, None, "fraction", "higher", note=_UNLABELLED) for name in names), agreement]
-    ann_right = view.measured.ann_predictions == view.truth
-    snn_right = view.measured.predictions[:, -1] == view.truth
-    rows = []
-    for name, right in (("ann.accuracy", ann_right), ("snn.accuracy", snn_right)):
-        interval = wilson(int(right.sum()), n)
-        when = f" after {view.steps} steps" if name.startswith("snn") else ""
-        rows.append(Metric(name, int(right.sum()) / n, "fraction", "higher", n, interval.low, interval.high,
-                           f"Wilson interval{when}"))  # fmt: skip
-    gap = paired_difference(ann_right, snn_right)
-    rows.append(Metric("accuracy.difference", gap.difference, "fraction", "higher", n, gap.interval.low,
-                       gap.interval.high, describe(gap)))  # fmt: skip
-    return [*rows, agreement]
-
-
-def _latency_metrics(view: _View) -> list[Metric]:
-    rows = []
-    for points in (0.5, 0.1):
-        name = f"latency.steps_within_{points}pp"
-        if view.correct is None or view.ann_correct is None:
-            reached, note = None, _UNLABELLED
-        else:
-            reached = steps_within(view.correct.tolist(), view.ann_correct, view.n, points)
-            note = f"stays within {points} points of the ANN" if reached else f"not reached within {view.steps} steps"
-        rows.append(Metric(name, reached, "steps", "lower", view.n, note=note))
-        if points == 0.5:
-            time_ms = milliseconds(reached, view.conversion.snn.dt_s)
-            how = note if reached is None else f"steps of {view.conversion.config.dt_ms:g} ms"
-            rows.append(Metric("latency.ms_within_0.5pp", time_ms, "ms", "lower", view.n, note=how))
-    return rows
+def _head_metrics(view: _View) -> list[Metric]:
+    """Each head's own score, where there are several: the headline's name and that of the head."""
+    if len(view.heads) == 1:
+        return []
+    return [replace(m, name=f"{m.name}[{head.task.head.name}]") for head in view.heads for m in head.brief()]
 
 
 def _cost_metrics(view: _View) -> list[Metric]:
@@ -280,7 +234,7 @@ def _assumptions(view: _View) -> dict[str, Any]:
         "energy": as_record(view.model, view.prices[-1]),
         "baselines": baselines_record(),
         "counting": list(CONVENTIONS),
-        "statistics": list(_STATISTICS),
+        "statistics": list(_NUMBERS if isinstance(view.heads[0], Numbers) else _STATISTICS),
         "neuron": equations,
         "limits": _limits(tau_mem_s, view),
     }

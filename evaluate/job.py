@@ -25,6 +25,7 @@ from evaluate.inputs import Inputs, Wanted, gather
 from evaluate.inspection import Inspection
 from evaluate.records import Run
 from evaluate.runner import measure
+from evaluate.tasks import TASKS, plan
 
 __all__ = ["Report", "Request", "inspect", "perform"]
 
@@ -46,6 +47,8 @@ class Request:
         Steps to report, ascending.
     command : str
         What repeats the run.
+    task : str
+        One of `evaluate.tasks.TASKS`.
     hints : Hints
         What the user says about the model file: its code, its activation, that it is trusted.
 
@@ -82,6 +85,8 @@ class Request:
             wrong.append(f"--steps: got {self.steps}; expected numbers from 1 to 100000, such as 1,2,4,8,16,32,64")
         if not 0 <= self.seed < 2**63:
             wrong.append(f"--seed: got {self.seed}; expected 0 or more")
+        if self.task not in TASKS:
+            wrong.append(f"--task: got {self.task!r}; expected one of {', '.join(TASKS)}")
         if self.device not in ("cpu", "cuda"):
             wrong.append(f"--device: got {self.device!r}; expected cpu or cuda")
         elif self.device == "cuda" and not torch.cuda.is_available():
@@ -108,19 +113,14 @@ def perform(request: Request, report: Report = lambda stage, done, total: None) 
         Wanted(spec, request.calibration, request.limit, request.calibration_samples, request.seed,
                config.input_low, config.input_high), shape,
     )  # fmt: skip
+    asked = plan(request.task, heads_of(traced.graph, traced.heads), inputs.labels)
     conversion = _convert(request, model, traced, inputs, report)
     seconds = {"read": read - begin, "convert": time.perf_counter() - read}
     total = len(inputs.x)
     measured = measure(conversion, inputs.x, request.steps, request.seed, request.memory_mb << 20, request.device,
-                       lambda n: report("simulate", n, total))  # fmt: skip
-    run = assemble(
-        _case(request, model, inputs),
-        conversion,
-        measured,
-        inputs.labels,
-        seconds,
-        (*model.notes, *notes, *inputs.notes),
-    )
+                       lambda n: report("simulate", n, total), asked)  # fmt: skip
+    run = assemble(_case(request, model, inputs), conversion, measured, inputs.labels, seconds,
+                   (*model.notes, *notes, *inputs.notes), asked)  # fmt: skip
     return run, conversion
 
 
@@ -193,6 +193,7 @@ def _convert(request: Request, model: Model, traced: Traced, inputs: Inputs, rep
         config=json.dumps(request.config.as_record(), sort_keys=True),
         calibration_sha256=str(inputs.calibration_record.get("sha256", "none")),
         torch=torch.__version__, python=platform.python_version(),
+        heads=json.dumps([[head.name, head.shape, head.readout] for head in conversion.heads]),
     )  # fmt: skip
 
 
@@ -208,7 +209,7 @@ def _described(model: Model, hints: Hints) -> dict[str, Any]:
 
 def _case(request: Request, model: Model, inputs: Inputs) -> Case:
     options = {"steps": request.steps[-1], "record": list(request.steps), "seed": request.seed, "limit": request.limit,
-               "calibration_samples": request.calibration_samples}  # fmt: skip
+               "calibration_samples": request.calibration_samples, "task": request.task}  # fmt: skip
     return Case(
         _described(model, request.hints), inputs.data_record, inputs.calibration_record, options, request.command
     )

@@ -5,21 +5,23 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import Tensor
 
 from convert import Conversion, Graph, simulate
 from convert.graph import ir
 from convert.graph.ir import Node
+from convert.graph.readout import heads_of
 from convert.graph.semantics import run
 from convert.simulation.engine import batch_within
+from evaluate.tasks import Plan, plan
 
 __all__ = ["Measurement", "measure"]
 
-Integers = npt.NDArray[np.int64]
+Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,9 +30,9 @@ class Measurement:
 
     Parameters
     ----------
-    predictions : (samples, steps) integers
-        Class that the spiking network names after each step.
-    ann_predictions : (samples,) integers
+    answers : tuple of arrays (samples, steps, ...)
+        What the spiking network says after each step, head by head; see `evaluate.tasks.Task.answers`.
+    ann_answers : tuple of arrays (samples, ...)
     spikes : dict
         Node -> (len(record), *shape): mean spikes per sample of each element up to each recorded step.
     nonzero : dict
@@ -41,8 +43,8 @@ class Measurement:
         Wall clock of both simulations on this machine: not the latency of any chip.
     """
 
-    predictions: Integers
-    ann_predictions: Integers
+    answers: tuple[Array, ...]
+    ann_answers: tuple[Array, ...]
     spikes: dict[str, Tensor]
     nonzero: dict[str, Tensor]
     record: tuple[int, ...]
@@ -57,6 +59,7 @@ def measure(
     memory_bytes: int = 32 << 20,
     device: str = "cpu",
     progress: Callable[[int], None] | None = None,
+    asked: Plan | None = None,
 ) -> Measurement:
     """Run the ANN and the SNN of `conversion` on samples `x`.
 
@@ -70,9 +73,12 @@ def measure(
         Bound on the spikes held at a time.
     progress : callable, optional
         Called with the number of samples done.
+    asked : Plan, optional
+        What counts as an answer; by default what the outputs alone suggest.
     """
+    asked = plan("auto", conversion.heads or heads_of(conversion.ann), None) if asked is None else asked
     kept = tuple(sorted(set(record)))
-    totals = _Totals(conversion, kept)
+    totals = _Totals(conversion, kept, asked)
     size = batch_within(conversion.snn, memory_bytes)
     for start in range(0, len(x), size):
         part = x[start : start + size]
@@ -85,10 +91,10 @@ def measure(
 class _Totals:
     """Sums over the samples so far."""
 
-    def __init__(self, conversion: Conversion, record: tuple[int, ...]) -> None:
-        self.conversion, self.record, self.samples = conversion, record, 0
-        self.predictions: list[Tensor] = []
-        self.ann: list[Tensor] = []
+    def __init__(self, conversion: Conversion, record: tuple[int, ...], asked: Plan) -> None:
+        self.conversion, self.record, self.asked, self.samples = conversion, record, asked, 0
+        self.answers: list[list[Array]] = []
+        self.ann: list[list[Array]] = []
         self.spikes: dict[str, Tensor] = {}
         self.nonzero: dict[str, Tensor] = {}
         self.seconds = {"ann": 0.0, "simulate": 0.0}
@@ -101,10 +107,11 @@ class _Totals:
     def add(self, x: Tensor, seed: int, samples: range, device: str) -> None:
         """Both networks on one batch."""
         begin = time.perf_counter()
-        self.ann.append(_classes(self._analog(self.conversion.ann, x)))
+        self.ann.append(self.asked.answers(self._analog(self.conversion.ann, x)))
         between = time.perf_counter()
         result = simulate(self.conversion.snn, x, self.record[-1], self.record, seed, samples, device)
-        self.predictions.append(_classes(result.output.flatten(0, 1)).reshape(len(result.output), len(x)).T)
+        said = self.asked.answers(result.output.flatten(0, 1))
+        self.answers.append([a.reshape(len(result.output), len(x), *a.shape[1:]).swapaxes(0, 1) for a in said])
         self.seconds["ann"] += between - begin
         self.seconds["simulate"] += time.perf_counter() - between
         for name, spikes in result.spikes.items():
@@ -122,16 +129,10 @@ class _Totals:
     def measurement(self) -> Measurement:
         """Means over the samples."""
         return Measurement(
-            torch.cat(self.predictions).numpy().astype(np.int64),
-            torch.cat(self.ann).numpy().astype(np.int64),
+            tuple(np.concatenate(parts) for parts in zip(*self.answers, strict=True)),
+            tuple(np.concatenate(parts) for parts in zip(*self.ann, strict=True)),
             {name: total / self.samples for name, total in self.spikes.items()},
             {name: total / self.samples for name, total in self.nonzero.items()},
             self.record,
             self.seconds,
         )
-
-
-def _classes(output: Tensor) -> Tensor:
-    """The class with the largest output; of a single output, whether it is positive."""
-    flat = output.flatten(1)
-    return flat.argmax(1) if flat.shape[1] > 1 else (flat[:, 0] > 0).long()

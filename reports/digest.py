@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from evaluate.records import Metric, Run
-from reports import findings
+from reports import findings, fits
 from reports.fields import branch, check, entries, metric, number, plain, text
 from reports.quantities import UNMEASURED, count, quantity
 
@@ -33,8 +33,8 @@ def summary(run: Run) -> list[str]:
     lines = {
         "Converted": converted(run),
         "Data": data(run),
-        "Accuracy": findings.accuracy(run),
-        "Agreement": findings.agreement(run),
+        findings.score_name(run): findings.accuracy(run),
+        findings.agreement_name(run): findings.agreement(run),
         "Latency": findings.latency(run),
         "Activity": _activity(run),
         "Operations": _operations(run),
@@ -45,6 +45,8 @@ def summary(run: Run) -> list[str]:
         "Coverage": _coverage(run),
         "Warnings": f"{len(run.notes)}, listed in the report" if run.notes else "none",
     }
+    if heads := fits.heads(run):
+        lines["Outputs"] = "; ".join(heads)
     return [plain(f"{label}: {line}").replace(UNMEASURED, UNMEASURED.strip("*")) for label, line in lines.items()]
 
 

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from evaluate.records import Run
+from reports import fits
 from reports.canvas import BLACK, BLUE, GREEN, GREY, ORANGE, VERMILION, draw, literal, say_missing
 from reports.fields import branch, entries, metric, number
 from reports.findings import energy_model
@@ -39,6 +40,9 @@ def series(rows: list[dict[str, Any]], x: str, y: str, scale: float = 1.0) -> _S
 
 def _paint_accuracy(figure: Figure, run: Run) -> None:
     """Curves at every step where they were recorded, markers at the steps that were asked for."""
+    if fits.is_regression(run):
+        _paint_fit(figure, run)
+        return
     axes = figure.subplots()
     shown = [
         _curve(axes, run, "accuracy", "accuracy of the SNN", BLUE, "-", "o"),
@@ -55,11 +59,34 @@ def _paint_accuracy(figure: Figure, run: Run) -> None:
     figure.legend(loc="outside lower center", ncols=4, columnspacing=1.1)
 
 
-def _curve(axes: Axes, run: Run, field: str, label: str, colour: str, line: str, marker: str) -> bool:
+def _paint_fit(figure: Figure, run: Run) -> None:
+    """R2 of the SNN against the labels, and against the outputs of the ANN."""
+    axes = figure.subplots()
+    shown = [
+        _curve(axes, run, "r2", "R2 of the SNN against the labels", BLUE, "-", "o", 1.0),
+        _curve(axes, run, "r2_to_ann", "against the outputs of the ANN", ORANGE, "--", "s", 1.0),
+    ]
+    if not any(shown):
+        say_missing(axes, "R2 over steps: unmeasured")
+        return
+    ann = metric(run, "ann.r2").value
+    if ann is not None:
+        axes.axhline(ann, color=BLACK, linestyle=":", linewidth=1.5, label="R2 of the ANN")
+    cut = axes.get_ylim()[0] < -0.5
+    axes.set_ylim(-0.5 if cut else None, None)
+    _step_axis(axes, run)
+    axes.set_ylabel("R2 (axis cut at -0.5)" if cut else "R2")
+    axes.set_title("What is kept, over the number of steps")
+    figure.legend(loc="outside lower center", ncols=3, columnspacing=1.1)
+
+
+def _curve(
+    axes: Axes, run: Run, field: str, label: str, colour: str, line: str, marker: str, scale: float = 100
+) -> bool:
     """One curve; whether there was anything to draw."""
     asked = entries(run.curves, "steps")
-    points = series(asked, "steps", field, 100)
-    every = series(entries(run.curves, "anytime"), "steps", field, 100)
+    points = series(asked, "steps", field, scale)
+    every = series(entries(run.curves, "anytime"), "steps", field, scale)
     if not points[0] and not every[0]:
         return False
     axes.plot(*(every if every[0] else points), color=colour, linestyle=line, zorder=3)
@@ -99,36 +126,50 @@ def _paint_energy(figure: Figure, run: Run) -> None:
     """The frontier of the spiking network, a point for each form of the ANN."""
     axes = figure.subplots()
     rows = entries(run.curves, "steps")
-    labelled = bool(series(rows, "energy_snn_j", "accuracy")[0])
-    field = "accuracy" if labelled else "agreement"
-    x, y = series(rows, "energy_snn_j", field, 100)
+    field, title, scale = _kept(run, rows)
+    labelled = field in ("accuracy", "r2")
+    x, y = series(rows, "energy_snn_j", field, scale)
     if not x:
         say_missing(axes, "accuracy and agreement against modelled energy: unmeasured")
         return
     label = "SNN, at the steps written"
     axes.plot(x, y, color=BLUE, marker="o", markeredgecolor="white", label=label, zorder=3)
-    _name_steps(axes, rows, field)
-    _ann_points(axes, run, labelled)
+    _name_steps(axes, rows, field, scale)
+    _ann_points(axes, run, labelled, scale)
     axes.set_xscale("log")
     axes.margins(x=0.08, y=0.12)
     _energy_axis(axes)
     axes.set_xlabel(literal(f"energy per inference, modelled by {energy_model(run)}"))
-    axes.set_ylabel("accuracy, % of samples" if labelled else "agreement with the ANN, % of samples")
+    axes.set_ylabel(title)
+    if fits.is_regression(run) and axes.get_ylim()[0] < -0.5:
+        axes.set_ylim(-0.5, None)
     axes.set_title("What is kept, over what it costs (up and to the left is better)")
     figure.legend(loc="outside lower center", ncols=3)
 
 
-def _name_steps(axes: Axes, rows: list[dict[str, Any]], field: str) -> None:
+def _kept(run: Run, rows: list[dict[str, Any]]) -> tuple[str, str, float]:
+    """What is drawn as kept: field, title of the axis and factor; with labels if there are any."""
+    if fits.is_regression(run):
+        labelled = bool(series(rows, "energy_snn_j", "r2")[0])
+        return ("r2", "R2", 1.0) if labelled else ("r2_to_ann", "R2 against the outputs of the ANN", 1.0)
+    if series(rows, "energy_snn_j", "accuracy")[0]:
+        return "accuracy", "accuracy, % of samples", 100.0
+    return "agreement", "agreement with the ANN, % of samples", 100.0
+
+
+def _name_steps(axes: Axes, rows: list[dict[str, Any]], field: str, scale: float) -> None:
     """Write the number of steps below and right of each point, where a rising curve never is."""
     for row in rows:
         steps, x, y = number(row, "steps"), number(row, "energy_snn_j"), number(row, field)
         if steps is not None and x and y is not None:
-            axes.annotate(count(steps), (x, 100 * y), (4, -13), textcoords="offset points", color=BLUE)
+            axes.annotate(
+                count(steps), (x, scale * y), (4, -13), textcoords="offset points", color=BLUE, annotation_clip=True
+            )
 
 
-def _ann_points(axes: Axes, run: Run, labelled: bool) -> None:
+def _ann_points(axes: Axes, run: Run, labelled: bool, scale: float) -> None:
     """The ANN, dense and sparsity-aware; without labels it agrees with itself on every sample."""
-    ann = metric(run, "ann.accuracy")
+    ann = metric(run, "ann.r2" if fits.is_regression(run) else "ann.accuracy")
     height = ann.value if labelled else 1.0
     forms = (
         ("energy.ann_j", "ANN, dense", "D", VERMILION),
@@ -137,7 +178,7 @@ def _ann_points(axes: Axes, run: Run, labelled: bool) -> None:
     for name, label, marker, colour in forms:
         energy = metric(run, name).value
         if energy and energy > 0 and height is not None:
-            at = (energy, 100 * height)
+            at = (energy, scale * height)
             axes.plot(*at, color=colour, marker=marker, markersize=9, linestyle="none", label=label, zorder=4)
             axes.axvline(energy, color=colour, linewidth=0.9, linestyle=":", zorder=1)
 

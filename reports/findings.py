@@ -9,11 +9,13 @@ from dataclasses import asdict
 from typing import Any
 
 from evaluate.records import Metric, Run
-from reports.fields import branch, metric, number, plain, sentences, text
+from reports import fits
+from reports.fields import branch, metric, number, sentences, text
 from reports.quantities import (
     UNMEASURED,
     interval,
     joules,
+    missing,
     percent,
     points,
     power_of_ten,
@@ -25,6 +27,7 @@ from reports.quantities import (
 __all__ = [
     "accuracy",
     "agreement",
+    "agreement_name",
     "efficiency",
     "energy",
     "energy_model",
@@ -33,6 +36,7 @@ __all__ = [
     "missing",
     "network_efficiency",
     "published",
+    "score_name",
     "seed_line",
 ]
 
@@ -42,14 +46,20 @@ _RIVALS = (
 )
 
 
-def missing(metric: Metric) -> str:
-    """That `metric` was not measured and how to measure it, or that it was not reached."""
-    note = plain(metric.note).rstrip(".")
-    return note if note.startswith("not reached") else f"{UNMEASURED} ({note})"
+def score_name(run: Run) -> str:
+    """What the score of `run` is called."""
+    return "R2" if fits.is_regression(run) else "Accuracy"
+
+
+def agreement_name(run: Run) -> str:
+    """What takes the place of the agreement."""
+    return "Distance from the ANN" if fits.is_regression(run) else "Agreement"
 
 
 def accuracy(run: Run) -> str:
-    """Both accuracies, and the interval of their difference in words."""
+    """Both accuracies, and the interval of their difference in words; of a regression, both R2."""
+    if fits.is_regression(run):
+        return fits.score(run)
     ann, snn, gap = (metric(run, name) for name in ("ann.accuracy", "snn.accuracy", "accuracy.difference"))
     if ann.value is None or snn.value is None:
         return missing(snn if snn.value is None else ann)
@@ -74,7 +84,9 @@ def _difference(gap: Metric) -> str:
 
 
 def agreement(run: Run) -> str:
-    """How often both networks give the same answer."""
+    """How often both networks give the same answer; of a regression, how far they are apart."""
+    if fits.is_regression(run):
+        return fits.distance(run)
     same = metric(run, "agreement")
     if same.value is None:
         return missing(same)
@@ -83,7 +95,9 @@ def agreement(run: Run) -> str:
 
 
 def latency(run: Run) -> str:
-    """How long the spiking network takes to come near the accuracy of the ANN."""
+    """How long the spiking network takes to come near the ANN."""
+    if fits.is_regression(run):
+        return fits.latency(run)
     names = ("steps_within_0.5pp", "steps_within_0.1pp", "ms_within_0.5pp")
     half, tenth, ms = (metric(run, f"latency.{name}") for name in names)
     if half.value is None and half.note == tenth.note:

@@ -9,7 +9,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from evaluate.records import Run, write_atomically
-from reports import citations, findings, tables
+from reports import citations, findings, fits, tables
 from reports.digest import converted, data
 from reports.efficiency import chips, efficiency_png
 from reports.errors import ReportError
@@ -72,6 +72,7 @@ def page(run: Run) -> str:
         "converted": converted(run),
         "data": data(run),
         "findings": findings,
+        "fits": fits,
         "tables": tables,
         "citations": citations,
         "energy": {key: text(energy, key) for key in ("formula", "citation", "scope", "low_high_meaning")},
@@ -131,7 +132,9 @@ def _alt(run: Run) -> dict[str, str]:
         "energy": f"Accuracy against modelled energy per inference. {findings.energy(run)}.",
         "efficiency": f"SynOps per joule beside chips and biology. This network: {findings.efficiency(run)}.",
     }
-    accuracy = metric(run, "ann.accuracy").value
-    if accuracy is None:
+    if fits.is_regression(run):
+        said["accuracy"] = f"R2 of the spiking network against steps. {findings.accuracy(run)}."
+        said["energy"] = said["energy"].replace("Accuracy", "R2", 1)
+    elif metric(run, "ann.accuracy").value is None:
         said["energy"] = said["energy"].replace("Accuracy", "Agreement", 1)
     return {name: prose(line).replace("]", r"\]").replace("*", "") for name, line in said.items()}

@@ -10,12 +10,14 @@ import math
 from dataclasses import replace
 
 from evaluate.records import Metric
+from reports.fields import plain
 
 __all__ = [
     "UNMEASURED",
     "count",
     "interval",
     "joules",
+    "missing",
     "percent",
     "points",
     "power_of_ten",
@@ -109,6 +111,8 @@ def quantity(value: float, unit: str, samples: int | None = None) -> str:
     """
     if unit == "fraction":
         return percent(value, samples)
+    if unit in ("R2", "F1"):
+        return f"{value:.3f}"
     if unit == "J":
         return joules(value)
     if "/W" in unit or "/J" in unit:
@@ -117,9 +121,9 @@ def quantity(value: float, unit: str, samples: int | None = None) -> str:
 
 
 def reading(metric: Metric) -> str:
-    """The value of `metric` with its unit; *unmeasured*, or not reached, where it has none."""
+    """The value of `metric` with its unit; *unmeasured*, not reached or not defined, where it has none."""
     if metric.value is None:
-        return "not reached" if metric.note.startswith("not reached") else UNMEASURED
+        return next((why for why in ("not reached", "not defined") if metric.note.startswith(why)), UNMEASURED)
     if metric.name == "accuracy.difference" and metric.unit == "fraction":
         return points(metric.value, metric.samples)
     return quantity(metric.value, metric.unit, metric.samples)
@@ -136,6 +140,12 @@ def interval(metric: Metric) -> str:
     low, high = (reading(replace(metric, value=end)) for end in (metric.low, metric.high))
     number, _, unit = low.partition(" ")
     return f"{number if high.endswith(f' {unit}') else low} to {high}"
+
+
+def missing(metric: Metric) -> str:
+    """That `metric` was not measured and how to measure it, or that it was not reached."""
+    note = plain(metric.note).rstrip(".")
+    return note if note.startswith("not reached") else f"{UNMEASURED} ({note})"
 
 
 def times(ratio: float) -> str:

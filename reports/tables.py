@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from evaluate.records import Run
+from reports import fits
 from reports.fields import branch, entries, metric, number, text
 from reports.markup import table
-from reports.quantities import UNMEASURED, count, interval, joules, percent, reading
+from reports.quantities import UNMEASURED, count, interval, joules, percent, quantity, reading
 
 __all__ = [
     "coverage",
@@ -26,6 +27,11 @@ _ENERGIES = (
 )
 
 
+_ANSWERS = (("accuracy", "accuracy", "fraction"), ("agreement", "agreement", "fraction"))
+_FITS = (("r2", "R2", "R2"), ("relative_error", "relative error to the ANN", "fraction"))
+"""What is kept, over steps: field, title and unit."""
+
+
 def metrics(run: Run) -> str:
     """Every metric with its interval, samples and note."""
     return table(
@@ -40,24 +46,24 @@ def metrics(run: Run) -> str:
 def steps(run: Run) -> str:
     """The steps that were asked for, one a row."""
     samples = metric(run, "agreement").samples
+    kept = _FITS if fits.is_regression(run) else _ANSWERS
     rows = []
     for row in entries(run.curves, "steps"):
-        accuracy, agreement = (
-            UNMEASURED if value is None else percent(value, samples)
-            for value in (number(row, "accuracy"), number(row, "agreement"))
-        )
+        kept_here = [
+            UNMEASURED if value is None else quantity(value, unit, samples)
+            for value, unit in ((number(row, key), unit) for key, _, unit in kept)
+        ]
         work = [_count(row, key) for key in ("spikes_per_neuron", "synops")]
         rows.append(
             [
                 _count(row, "steps"),
                 _count(row, "ms"),
-                accuracy,
-                agreement,
+                *kept_here,
                 *work,
                 _joules(row, "energy_snn_j"),
             ]
         )
-    headers = ["steps", "ms", "accuracy", "agreement", "spikes per neuron", "SynOps", "modelled energy"]
+    headers = ["steps", "ms", *(title for _, title, _ in kept), "spikes per neuron", "SynOps", "modelled energy"]
     return table(headers, rows)
 
 

@@ -2,7 +2,7 @@
 
 digits                8x8 digits of scikit-learn, 1,797 samples, 10 classes
 fashion-mnist[:DIR]   Fashion-MNIST, 70,000 samples, 10 classes
-npz:FILE              your own: arrays x (n, ...) and, where there are labels, y (n,)
+npz:FILE              your own: arrays x (n, ...) and, where there are labels, y (n,) or (n, k)
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""A user's own samples: an .npz file with an array x (n, ...) and, where there are labels, y (n,).
+"""A user's own samples: an .npz file with an array x (n, ...) and, where there are labels, y (n, ...).
+
+Labels are class indices (n,), several labels of 0 and 1 for each sample (n, k), or numbers, as floating point.
 
 Nothing in such a file is trusted: pickled objects are never read, headers are checked against the sizes in
 the file, and values are checked when they are loaded.
@@ -49,7 +51,7 @@ def open_npz(spec: str, path: str) -> Dataset:
         No such file.
     DatasetError
         Not an .npz, no ``x``, arrays of a type or shape that cannot be samples and labels; on reading also
-        NaN, infinity, and labels that are not class indices.
+        NaN, infinity, and whole labels that are not class indices.
     """
     file = Path(path)
     headers = _headers(file)
@@ -124,11 +126,13 @@ def _checked_x(file: Path, headers: dict[str, _Header]) -> _Header:
 
 
 def _check_y(file: Path, y: _Header | None, count: int) -> None:
-    if y is not None and (y.shape != (count,) or y.dtype.kind not in "fiub"):
+    if y is not None and (y.shape[:1] != (count,) or 0 in y.shape or y.dtype.kind not in "fiub"):
         raise DatasetError(
             f"{file}: y has shape {y.shape} of {y.dtype}; expected class indices of shape ({count},), "
-            f"one for each of the {count} samples in x; from one-hot rows: y.argmax(1)"
+            f"one for each of the {count} samples in x; or ({count}, k): 0 and 1 for each of k labels, or k numbers"
         )
+    if y is not None and math.prod(y.shape) * 8 > _LARGEST_BYTES:
+        raise DatasetError(f"{file}: y has shape {y.shape}, beyond {_LARGEST_BYTES / 2**30:.0f} GiB; score a part")
 
 
 def _read(file: Path, split: str, calibration: int) -> Samples:
@@ -137,7 +141,7 @@ def _read(file: Path, split: str, calibration: int) -> Samples:
             x, y = arrays["x"], arrays.get("y")
     except (*_UNREADABLE, KeyError, MemoryError) as error:
         raise DatasetError(f"{file}: cannot be loaded ({error}); is it complete?\n{_MAKE_IT}") from error
-    whole = Samples(_finite(file, x), None if y is None else _class_indices(file, y), split)
+    whole = Samples(_finite(file, x), None if y is None else _labels(file, y), split)
     if split == "whole":
         return whole
     order = torch.randperm(len(whole), generator=torch.Generator().manual_seed(_SPLIT_SEED))
@@ -159,14 +163,22 @@ def _finite(file: Path, x: _Array) -> torch.Tensor:
     return torch.from_numpy(values)
 
 
-def _class_indices(file: Path, y: _Array) -> torch.Tensor:
-    """Convert y to int64, if every label is a class index."""
-    with np.errstate(invalid="ignore"):
-        bad = ~((y >= 0) & (y <= _LARGEST_CLASS) & (y == np.floor(y))) if y.dtype.kind != "b" else np.zeros_like(y)
-    if bad.any():
-        first = int(np.nonzero(bad)[0][0])
-        raise DatasetError(
-            f"{file}: y has {int(bad.sum())} labels that are not class indices, first {y[first]} at {first}\n"
-            "expected integers 0, 1, 2, ...; regression targets and probabilities are not supported"
-        )
-    return torch.from_numpy(y.astype(np.int64))
+def _labels(file: Path, y: _Array) -> torch.Tensor:
+    """Convert y to int64 where all of it is class indices, else numbers to float32."""
+    if y.dtype.kind == "b":
+        return torch.from_numpy(y.astype(np.int64))
+    with np.errstate(invalid="ignore", over="ignore"):
+        bad = ~((y >= 0) & (y <= _LARGEST_CLASS) & (y == np.floor(y)))
+        if not bad.any():
+            return torch.from_numpy(y.astype(np.int64))
+        numbers = np.ascontiguousarray(y, dtype=np.float32) if y.dtype.kind == "f" else None
+    if numbers is not None and np.isfinite(numbers).all():
+        return torch.from_numpy(numbers)
+    if numbers is not None:
+        bad = ~np.isfinite(numbers)
+    first = tuple(int(index[0]) for index in np.nonzero(bad))
+    raise DatasetError(
+        f"{file}: y has {int(bad.sum())} labels that are not class indices, first {y[first]} at "
+        f"{first[0] if y.ndim == 1 else first}\n"
+        "expected integers 0, 1, 2, ..., or finite numbers as floating point: y.astype(numpy.float32)"
+    )

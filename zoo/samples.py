@@ -25,7 +25,7 @@ class Samples:
     x : Tensor
         float32, shape (samples, *sample_shape).
     y : Tensor or None
-        int64 class indices, shape (samples,); ``None`` without labels.
+        int64 class indices, shape (samples,), or several for each sample; float32 numbers; ``None`` without labels.
     split : str
         Name of the split they come from.
     """
