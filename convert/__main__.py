@@ -30,6 +30,7 @@ from rich.progress import (
 
 from convert.config import ConvertConfig
 from convert.errors import ConfigError, ConvertError, WriteError
+from convert.reading.hints import Hints
 from convert.writing.artefact import to_bytes
 from evaluate.errors import EvaluateError
 from evaluate.job import Report, Request, inspect, perform
@@ -53,6 +54,10 @@ EXAMPLES = """Examples:
       your network on your samples, arrays x and y; what is scored never sets a threshold
 
 \b
+  python -m convert weights.pt --arch net.py:Net --data digits
+      weights (a state_dict, a training checkpoint, safetensors) and the code of their network
+
+\b
   python -m convert model.pt --check
       what would become of every operation, in seconds; exit status 2 if it cannot be converted
 
@@ -61,17 +66,24 @@ EXAMPLES = """Examples:
       another neuron, other steps, fewer samples
 """
 
+MODEL = "A file, told from its content: torch.save, torch.export, TorchScript, safetensors; or zoo:NAME."
 DATA = "What is scored: digits, fashion-mnist[:DIR] or npz:FILE. Default: the data a zoo network names; else noise."
 CALIBRATION = "Samples that set the thresholds. Default: the training split of the data."
+ARCH = "For a file of weights: the network's code, such as net.py:Net or 'net.py:Net(28, width=2)'. It is run."
+ACTIVATION = "For the weights of a plain stack of linear layers: relu or tanh."
+TRUST = "Read a TorchScript file, which executes it."
 TASK = "What is scored: classes, binary, labels, regression or heads; auto: by outputs and labels."
 SHAPE = "Shape of one sample, where neither the model nor data tell."
 
 
 @app.command(epilog=EXAMPLES)
 def main(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A .pt file, or zoo:NAME.")],
+    model: Annotated[str, typer.Argument(metavar="MODEL", help=MODEL)],
     data: Annotated[str | None, typer.Option(metavar="SPEC", help=DATA)] = None,
     calibration: Annotated[str | None, typer.Option(metavar="SPEC", help=CALIBRATION)] = None,
+    arch: Annotated[str | None, typer.Option(metavar="CODE", help=ARCH)] = None,
+    activation: Annotated[str | None, typer.Option(help=ACTIVATION)] = None,
+    trust: Annotated[bool, typer.Option("--trust", help=TRUST)] = False,
     neuron: Annotated[str, typer.Option(help="seed (LIF, exponential synapse), lif or if.")] = "seed",
     tau_mem_ms: Annotated[float, typer.Option(help="Membrane time constant, for seed and lif.")] = 20.0,
     tau_syn_ms: Annotated[float, typer.Option(help="Synaptic time constant, for seed.")] = 2.0,
@@ -118,7 +130,7 @@ def main(
             model, config, data, calibration, tuple(sorted(set(_integers("--steps", steps)))), limit,
             calibration_samples, seed, device, memory_mb,
             None if input_shape is None else _integers("--input-shape", input_shape),
-            shlex.join(["python", "-m", "convert", *sys.argv[1:]]), task,
+            shlex.join(["python", "-m", "convert", *sys.argv[1:]]), task, Hints(arch, activation, trust),
         )  # fmt: skip
         if check:
             _check(request, json_output)

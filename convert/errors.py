@@ -6,6 +6,7 @@ ConvertError (ValueError)
 |   |-- CorruptFileError      truncated or damaged
 |   |-- UnknownFormatError    none of the formats we read
 |   |-- IncompleteModelError  weights without a network (a bare state_dict)
+|   |-- ArchitectureError     --arch or --activation that do not fit the weights
 |   `-- UnsafeFileError       reading it would execute code from the file
 |-- GraphError                a graph whose parts do not fit together
 |   |-- UnsupportedOpError    operations we have no meaning for, all of them at once
@@ -24,6 +25,7 @@ from __future__ import annotations
 from typing import Any
 
 __all__ = [
+    "ArchitectureError",
     "CalibrationError",
     "ConfigError",
     "ConvertError",
@@ -64,6 +66,10 @@ class UnknownFormatError(LoadError):
 
 class IncompleteModelError(LoadError):
     """Weights without a network, such as a bare state_dict."""
+
+
+class ArchitectureError(LoadError):
+    """A network named by the user that cannot be built or does not fit the weights."""
 
 
 class UnsafeFileError(LoadError):

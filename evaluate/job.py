@@ -6,7 +6,7 @@ import json
 import platform
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from convert.config import ConvertConfig
 from convert.errors import ConfigError, GraphError, InputShapeError, NoNeuronError, UnsupportedOpError
 from convert.graph.readout import heads_of
 from convert.pipeline import Conversion, convert, effort, with_provenance
+from convert.reading.hints import Hints
 from convert.reading.models import Model, from_module, open_model
 from convert.reading.tracing import Traced
 from evaluate.assembly import Case, assemble
@@ -48,6 +49,8 @@ class Request:
         What repeats the run.
     task : str
         One of `evaluate.tasks.TASKS`.
+    hints : Hints
+        What the user says about the model file: its code, its activation, that it is trusted.
 
     Raises
     ------
@@ -68,6 +71,7 @@ class Request:
     input_shape: tuple[int, ...] | None = None
     command: str = ""
     task: str = "auto"
+    hints: Hints = field(default_factory=Hints)
 
     def __post_init__(self) -> None:
         """Refuse what can be refused before anything is read."""
@@ -100,7 +104,7 @@ def perform(request: Request, report: Report = lambda stage, done, total: None) 
         An unsupported model is refused before any data are loaded.
     """
     begin = time.perf_counter()
-    model = _open(request.model)
+    model = _open(request.model, request.hints)
     spec = request.data or model.data
     traced, shape, notes = _trace(model, None if spec is None else zoo.open_dataset(spec), request)
     read = time.perf_counter()
@@ -115,8 +119,8 @@ def perform(request: Request, report: Report = lambda stage, done, total: None) 
     total = len(inputs.x)
     measured = measure(conversion, inputs.x, request.steps, request.seed, request.memory_mb << 20, request.device,
                        lambda n: report("simulate", n, total), asked)  # fmt: skip
-    run = assemble(_case(request, model, inputs), conversion, measured, inputs.labels, seconds, (*notes, *inputs.notes),
-                   asked)  # fmt: skip
+    run = assemble(_case(request, model, inputs), conversion, measured, inputs.labels, seconds,
+                   (*model.notes, *notes, *inputs.notes), asked)  # fmt: skip
     return run, conversion
 
 
@@ -128,7 +132,7 @@ def inspect(request: Request) -> Inspection:
     ConvertError, zoo.ZooError
         The file cannot be read, or the shape of its samples is not known.
     """
-    model = _open(request.model)
+    model = _open(request.model, request.hints)
     spec = request.data or model.data
     dataset = None if spec is None else zoo.open_dataset(spec)
     try:
@@ -137,15 +141,17 @@ def inspect(request: Request) -> Inspection:
         raise
     except (GraphError, NoNeuronError) as error:
         rows = error.coverage if isinstance(error, (UnsupportedOpError, NoNeuronError)) else ()
-        return Inspection(_described(model), None, rows, (), str(error))
-    return Inspection(_described(model), shape, traced.coverage, heads_of(traced.graph, traced.heads))
+        return Inspection(_described(model, request.hints), None, rows, (), str(error))
+    return Inspection(_described(model, request.hints), shape, traced.coverage, heads_of(traced.graph, traced.heads))
 
 
-def _open(name: str) -> Model:
+def _open(name: str, hints: Hints) -> Model:
     if name.startswith("zoo:"):
+        if hints.arch or hints.activation:
+            raise ConfigError(f"--arch, --activation: got one of them with {name}, which is a whole network; drop it")
         return _from_zoo(zoo.load(name.removeprefix("zoo:")), name)
     readers = {"zoo-checkpoint": lambda source: _from_zoo(zoo.load_checkpoint(source.path), str(source.path))}
-    return open_model(Path(name), readers)
+    return open_model(Path(name), readers, hints)
 
 
 def _from_zoo(network: zoo.ZooNetwork, origin: str) -> Model:
@@ -191,14 +197,19 @@ def _convert(request: Request, model: Model, traced: Traced, inputs: Inputs, rep
     )  # fmt: skip
 
 
-def _described(model: Model) -> dict[str, Any]:
+def _described(model: Model, hints: Hints) -> dict[str, Any]:
+    said = {
+        name: value for name, value in (("arch", hints.arch), ("activation", hints.activation)) if value is not None
+    }
     return {
         "name": model.name, "origin": model.origin, "format": model.format, "sha256": model.sha256,
-        "parameters": model.parameters,
+        "parameters": model.parameters, **said,
     }  # fmt: skip
 
 
 def _case(request: Request, model: Model, inputs: Inputs) -> Case:
     options = {"steps": request.steps[-1], "record": list(request.steps), "seed": request.seed, "limit": request.limit,
                "calibration_samples": request.calibration_samples, "task": request.task}  # fmt: skip
-    return Case(_described(model), inputs.data_record, inputs.calibration_record, options, request.command)
+    return Case(
+        _described(model, request.hints), inputs.data_record, inputs.calibration_record, options, request.command
+    )

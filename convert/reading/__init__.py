@@ -1,7 +1,14 @@
 """Files to Graph.
 
 sources.py      identify(): what a file is, told from its content
-torch_file.py   nn.Module files: unpickled into inert stand-ins first, rebuilt from torch.nn classes after
+torch_file.py   files of torch.save: unpickled into inert stand-ins first, rebuilt from torch.nn classes after
+archive.py      zip archives: refused before reading where they could harm
+hints.py        what the user says about a file: --arch, --activation, --trust
+weights.py      weights without a network: state_dict, checkpoint, safetensors
+architecture.py the network that --arch names, and its weights
+stacks.py       a stack of linear layers from the shapes of its weights
+pt2.py          torch.export archives; pt2_graph.py their JSON graph, pt2_tensors.py their weights
+torchscript.py  TorchScript, behind --trust
 onnx_file.py    ONNX files, bounded and checked; onnx_trace.py walks them, onnx_operators.py says what each node is
 sklearn_model.py  from_estimator(): scikit-learn's MLPs; skops_file.py: their files; pickles.py: what is refused
 models.py       open_model(): any of them, as one thing that can be traced

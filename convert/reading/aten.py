@@ -61,6 +61,13 @@ def _threshold(call: Call) -> Op:
     return ir.Relu()
 
 
+def _convolution(call: Call) -> Op | Chain:
+    """What conv1d and conv2d are made of; graphs from TorchScript hold it bare."""
+    if call.arguments["transposed"]:
+        raise Refusal("a transposed convolution has no spiking counterpart here; use conv2d")
+    return _conv(call)
+
+
 def _batch_norm(call: Call) -> Op:
     mean, variance = call.constant("running_mean"), call.constant("running_var")
     if call.arguments["training"] or mean is None or variance is None:
@@ -200,6 +207,8 @@ OPERATORS: dict[str, Maker] = {
     "addmm": _matmul,
     "conv1d": _conv,
     "conv2d": _conv,
+    "convolution": _convolution,
+    "_convolution": _convolution,
     "batch_norm": _batch_norm,
     "relu": lambda call: ir.Relu(),
     "relu6": lambda call: ir.Clamp(0.0, 6.0),

@@ -15,11 +15,6 @@ from convert.reading.protobuf import looks_like_onnx
 
 __all__ = ["Source", "identify", "safetensors_metadata"]
 
-_NOT_YET = {
-    "torchscript": "TorchScript archive",
-    "pt2": "torch.export archive",
-}
-
 
 @dataclass(frozen=True)
 class Source:
@@ -27,7 +22,8 @@ class Source:
 
     Parameters
     ----------
-    kind : {"torch-pickle", "zoo-checkpoint", "snn", "safetensors", "onnx", "skops", "estimator-pickle"}
+    kind : str
+        torch-pickle, pt2, torchscript, safetensors, zoo-checkpoint, snn, onnx, skops or estimator-pickle.
     path : Path
     sha256 : str
     """
@@ -90,13 +86,10 @@ def _zip_kind(path: Path) -> str:
             f"{path}: truncated or damaged ({error}); a .pt file is a complete zip archive: copy or save it again"
         ) from error
     leaves = {name.rpartition("/")[2] for name in names}
-    kind = "pt2" if leaves & {"archive_format", "serialized_exported_program.json"} else ""
-    kind = "torchscript" if "constants.pkl" in leaves and any("/code/" in name for name in names) else kind
-    if kind:
-        raise UnknownFormatError(
-            f"{path}: a {_NOT_YET[kind]}, which this version does not read; expected an nn.Module made of "
-            "torch.nn classes, saved with torch.save(model, path): save the original module that way"
-        )
+    if "constants.pkl" in leaves and any(name.startswith("code/") or "/code/" in name for name in names):
+        return "torchscript"
+    if leaves & {"archive_format", "serialized_exported_program.json"}:
+        return "pt2"
     if "data.pkl" in leaves:
         return "torch-pickle"
     if "schema.json" in names:

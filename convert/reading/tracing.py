@@ -11,7 +11,7 @@ import io
 import logging
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -30,9 +30,15 @@ from convert.reading.calls import Call, Chain, Refusal
 from convert.reading.coverage import Coverage, check, describe_node, say_what_is_analog
 from convert.reading.refusals import reason
 
-__all__ = ["Traced", "expected_shape", "trace"]
+__all__ = ["Captured", "Traced", "capture", "expected_shape", "read_captured", "trace"]
 
 _BATCH = 7
+
+_FIXED = frozenset((
+    "t", "transpose", "permute", "view", "reshape", "flatten", "squeeze", "unsqueeze", "detach", "clone", "contiguous",
+    "alias", "neg", "exp", "sqrt", "rsqrt", "pow", "add", "sub", "mul", "div",
+))  # fmt: skip
+"""What may be done at once to the fixed tensors of a file: arithmetic and views, nothing that reads or draws."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,31 @@ class Traced:
     notes: tuple[str, ...] = ()
     heads: tuple[Head, ...] = ()
     """Empty where the graph's output is the only one and nothing is applied to it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Captured:
+    """A straight line of ATen calls, however it was captured.
+
+    Parameters
+    ----------
+    graph : fx.Graph
+        Placeholders, calls and one output; the value of each call is in its ``meta["val"]``.
+    constants : mapping
+        Placeholder -> weight; the one that is not in it is the input.
+    batch : int
+        Size of the batch axis in the recorded shapes.
+    returned : tuple of (str, fx.Node or other)
+        What the network returns, with the key or position of each.
+    from_file : bool
+        Whether a file chose the calls: then none is made but those that are known to be harmless.
+    """
+
+    graph: fx.Graph
+    constants: Mapping[str, Tensor]
+    batch: int
+    returned: tuple[tuple[str, Any], ...]
+    from_file: bool = False
 
 
 def trace(module: nn.Module, sample_shape: tuple[int, ...], origin: str = "model") -> Traced:
@@ -58,16 +89,51 @@ def trace(module: nn.Module, sample_shape: tuple[int, ...], origin: str = "model
     """
     module = module.eval()
     batch = _accepted_batch(module, sample_shape, origin)
-    reader = _Reader(_export(module, torch.zeros((batch, *sample_shape)), origin), batch)
+    program = _export(module, torch.zeros((batch, *sample_shape)), origin)
+    return read_captured(capture(program, batch), module, sample_shape, origin)
+
+
+def read_captured(
+    captured: Captured, original: Callable[[Tensor], Any], sample_shape: tuple[int, ...], origin: str
+) -> Traced:
+    """The Graph of what was captured, compared with what `original` computes.
+
+    Raises
+    ------
+    UnsupportedOpError, NoNeuronError, GraphError
+    """
+    reader = _Reader(captured)
     graph, rows = reader.read()
     check(rows, origin, has_neurons=graph is not None and bool(graph.sites()))
     if graph is None:
         raise GraphError(f"{origin}: the network returns its input unchanged; nothing to convert")
-    _verify(graph, reader.heads, module, (batch, *sample_shape), origin)
+    _verify(graph, reader.heads, original, (captured.batch, *sample_shape), origin)
     return Traced(graph, tuple(rows), heads=tuple(reader.heads))
 
 
-def _called(module: nn.Module, x: Tensor) -> Any:
+def capture(program: ExportedProgram, batch: int) -> Captured:
+    """The calls of a program that torch.export captured in memory with that batch size."""
+    signature = program.graph_signature
+    targets: dict[str, str] = {**signature.inputs_to_parameters, **signature.inputs_to_buffers}
+    targets |= dict(signature.inputs_to_lifted_tensor_constants)
+    tensors: Mapping[str, Any] = {**dict(program.state_dict), **dict(program.constants)}
+    constants = {name: tensors[target].detach() for name, target in targets.items()}
+    return Captured(program.graph, constants, batch, _returned(program))
+
+
+def _returned(program: ExportedProgram) -> tuple[tuple[str, Any], ...]:
+    """What forward() returns, with the key or position of each."""
+    (node,) = (node for node in program.graph.nodes if node.op == "output")
+    kinds = [spec.kind.name for spec in program.graph_signature.output_specs]
+    flat = [value for value, kind in zip(node.args[0], kinds, strict=True) if kind == "USER_OUTPUT"]
+    structure = program.call_spec.out_spec
+    if structure is None:
+        return ()
+    paths, _ = pytree.tree_flatten_with_path(pytree.tree_unflatten(list(range(len(flat))), structure))
+    return tuple((pytree.keystr(p).replace("'", "").strip("[].").replace("][", "."), flat[i]) for p, i in paths)
+
+
+def _called(module: Callable[[Tensor], Any], x: Tensor) -> Any:
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about the speed of an operation, in the original only
         return module(x)
@@ -97,7 +163,8 @@ def expected_shape(module: nn.Module) -> tuple[int, ...] | None:
     """
     for layer in module.modules():
         if isinstance(layer, nn.Linear):
-            return (layer.in_features,)
+            width = getattr(layer, "in_features", None)  # a damaged file may lack it
+            return (width,) if isinstance(width, int) and width > 0 else None
         if isinstance(layer, (nn.Conv1d, nn.Conv2d)):
             return None
     return None
@@ -128,10 +195,10 @@ def _first_line(error: Exception) -> str:
 
 
 class _Reader:
-    """One walk over the exported program."""
+    """One walk over the captured calls."""
 
-    def __init__(self, program: ExportedProgram, batch: int = _BATCH) -> None:
-        self.program, self.batch = program, batch
+    def __init__(self, captured: Captured) -> None:
+        self.captured, self.batch = captured, captured.batch
         self.values: dict[str, Any] = {}
         """fx name -> name of our node (data path) or the tensor itself (constants)."""
         self.nodes: list[Node] = []
@@ -144,18 +211,14 @@ class _Reader:
 
     def read(self) -> tuple[Graph | None, list[Coverage]]:
         """The graph, or None where something was refused, and the coverage rows."""
-        signature = self.program.graph_signature
-        targets: dict[str, str] = {**signature.inputs_to_parameters, **signature.inputs_to_buffers}
-        targets |= dict(signature.inputs_to_lifted_tensor_constants)
-        tensors: Mapping[str, Any] = {**dict(self.program.state_dict), **dict(self.program.constants)}
         output = None
-        for node in self.program.graph.nodes:
+        for node in self.captured.graph.nodes:
             if node.op == "placeholder":
-                self._placeholder(node, targets, tensors)
+                self._placeholder(node)
             elif node.op == "call_function":
                 self._call(node)
             elif node.op == "output":
-                output = self._output(node)
+                output = self._output()
         refused = any(row.fate == "refused" for row in self.rows)
         if refused or output is None:
             return None, self.rows
@@ -166,17 +229,17 @@ class _Reader:
         say_what_is_analog(self.rows, graph, self.row_of)
         return graph, self.rows
 
-    def _placeholder(self, node: fx.Node, targets: dict[str, str], tensors: Mapping[str, Any]) -> None:
-        if node.name in targets:
-            self.values[node.name] = tensors[targets[node.name]].detach()
+    def _placeholder(self, node: fx.Node) -> None:
+        if node.name in self.captured.constants:
+            self.values[node.name] = self.captured.constants[node.name]
             return
         shape = tuple(node.meta["val"].shape[1:])
         self.nodes.append(Node("input", ir.Input(shape), (), shape, "input"))
         self.values[node.name] = "input"
 
-    def _output(self, node: fx.Node) -> str | None:
+    def _output(self) -> str | None:
         """The node of all outputs together; a head for each where there are several, or where one is transformed."""
-        found = [(title, value) for title, value in self._returned(node) if isinstance(value, fx.Node)]
+        found = [(title, value) for title, value in self.captured.returned if isinstance(value, fx.Node)]
         names = [self.values.get(value.name) for _, value in found]
         if not found:
             self.rows.append(Coverage("output", "nothing", "refused", "", "expected a tensor; return the last layer's"))
@@ -203,16 +266,6 @@ class _Reader:
 
     def _refuse_output(self, title: str, why: str) -> None:
         self.rows.append(Coverage(f"output {title}".strip(), "output", "refused", "", why))
-
-    def _returned(self, node: fx.Node) -> list[tuple[str, Any]]:
-        """What forward() returns, with the key or position of each."""
-        kinds = [spec.kind.name for spec in self.program.graph_signature.output_specs]
-        flat = [value for value, kind in zip(node.args[0], kinds, strict=True) if kind == "USER_OUTPUT"]  # type: ignore[arg-type]
-        structure = self.program.call_spec.out_spec
-        if structure is None:
-            return []
-        paths, _ = pytree.tree_flatten_with_path(pytree.tree_unflatten(list(range(len(flat))), structure))
-        return [(pytree.keystr(path).replace("'", "").strip("[].").replace("][", "."), flat[i]) for path, i in paths]
 
     def _joined(self, names: list[str]) -> str:
         """One output of several: flattened and concatenated."""
@@ -260,6 +313,12 @@ class _Reader:
             if op is main:
                 self.row_of[title] = len(self.rows)
             source = (title,)
+        recorded = tuple(node.meta["val"].shape[1:])
+        if self.nodes[-1].shape != recorded:
+            raise GraphError(
+                f"{place}: {name} is recorded with samples of shape {recorded}, but gives {self.nodes[-1].shape}; "
+                "expected a graph that fits together: capture it again"
+            )
         self.rows.append(describe_node(place, name, main))
         self.values[node.name] = source[0]
         behind = [self.readouts[n.name] for n in node.all_input_nodes if n.name in self.readouts]
@@ -274,9 +333,18 @@ class _Reader:
             return False
         if torch.Tag.nondeterministic_seeded in target.tags or target._schema.is_mutable:
             raise Refusal("is random, or changes a fixed tensor, at inference; compute it before saving")
+        if self.captured.from_file and not self._is_harmless(node, target):
+            return False
         args, kwargs = fx.node.map_arg((node.args, node.kwargs), lambda n: self.values[n.name])
         self.values[node.name] = target(*args, **kwargs)
         return True
+
+    def _is_harmless(self, node: fx.Node, target: torch._ops.OpOverload[..., Any]) -> bool:
+        """Whether a call that a file chose is plain arithmetic, with a result of the size that the file declares."""
+        if _operator(node) not in _FIXED or not isinstance(node.meta.get("val"), Tensor):
+            return False
+        args, kwargs = fx.node.map_arg((node.args, node.kwargs), lambda n: self.values[n.name].to("meta"))
+        return bool(target(*args, **kwargs).shape == node.meta["val"].shape)
 
     def _moved_to_the_readout(self, node: fx.Node, place: str, name: str) -> bool:
         """Take a softmax, log-softmax or sigmoid at the very end out of the graph."""
@@ -379,9 +447,11 @@ def _place(node: fx.Node) -> str:
     return f"{path}: {line}" if path else line
 
 
-def _verify(graph: Graph, heads: Sequence[Head], module: nn.Module, shape: tuple[int, ...], origin: str) -> None:
+def _verify(
+    graph: Graph, heads: Sequence[Head], module: Callable[[Tensor], Any], shape: tuple[int, ...], origin: str
+) -> None:
     """The graph and its read-out must compute what the module computes; a difference is a defect and never passes."""
-    x = torch.randn((_BATCH, *shape[1:]), generator=torch.Generator().manual_seed(0))
+    x = torch.randn((shape[0] if shape[0] > 1 else _BATCH, *shape[1:]), generator=torch.Generator().manual_seed(0))
     parts = [pytree.tree_leaves(_called(module, part.clone())) for part in x.split(shape[0])]
     tensors = [[leaf for leaf in leaves if isinstance(leaf, Tensor)] for leaves in parts]
     known = heads_of(graph, heads)
