@@ -14,7 +14,7 @@ from convert.config import ConvertConfig
 from convert.errors import ConvertError
 from convert.graph.ir import Graph
 from convert.network import SpikingNetwork, threshold_balanced
-from convert.pipeline import Conversion, convert
+from convert.pipeline import Conversion, convert, reopened
 from convert.reading.sources import identify
 from convert.reading.torch_file import load_module
 from convert.reading.tracing import Traced, trace
@@ -33,6 +33,7 @@ __all__ = [
     "convert",
     "identify",
     "load_module",
+    "reopened",
     "simulate",
     "simulate_reference",
     "threshold_balanced",

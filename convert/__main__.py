@@ -53,10 +53,15 @@ EXAMPLES = """Examples:
       your network on your samples, arrays x and y; what is scored never sets a threshold
 
 \b
+  python -m convert model.snn/snn.safetensors --data npz:test.npz
+      the spiking network of an earlier run, without the original
+
+\b
   python -m convert model.pt --data fashion-mnist --neuron if --steps 4,8,16 --limit 1000
       another neuron, other steps, fewer samples
 """
 
+MODEL = "A .pt file, zoo:NAME, or an earlier run's snn.safetensors."
 DATA = "What is scored: digits, fashion-mnist[:DIR] or npz:FILE. Default: the data a zoo network names; else noise."
 CALIBRATION = "Samples that set the thresholds. Default: the training split of the data."
 SHAPE = "Shape of one sample, where neither the model nor data tell."
@@ -64,7 +69,7 @@ SHAPE = "Shape of one sample, where neither the model nor data tell."
 
 @app.command(epilog=EXAMPLES)
 def main(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A .pt file, or zoo:NAME.")],
+    model: Annotated[str, typer.Argument(metavar="MODEL", help=MODEL)],
     data: Annotated[str | None, typer.Option(metavar="SPEC", help=DATA)] = None,
     calibration: Annotated[str | None, typer.Option(metavar="SPEC", help=CALIBRATION)] = None,
     neuron: Annotated[str, typer.Option(help="seed (LIF, exponential synapse), lif or if.")] = "seed",
@@ -109,7 +114,7 @@ def main(
             None if input_shape is None else _integers("--input-shape", input_shape),
             shlex.join(["python", "-m", "convert", *sys.argv[1:]]),
         )  # fmt: skip
-        folder = out or Path(f"{model.removeprefix('zoo:').removesuffix('.pt').removesuffix('.pth')}.snn")
+        folder = out or _folder(model)
         run = _job(request, folder)
     except (ConvertError, ZooError, EvaluateError, ReportError) as error:
         _fail(str(error))
@@ -131,6 +136,14 @@ def _job(request: Request, out: Path) -> Run:
         write_run(run, folder / "run.json")
         render(run, folder)
     return run
+
+
+def _folder(model: str) -> Path:
+    """Where a run goes that does not say where: beside the model, and never over the run that an artefact is of."""
+    if model.endswith("snn.safetensors"):
+        folder = Path(model).parent
+        return folder.with_name(f"{folder.name.removesuffix('.snn') or 'model'}.again.snn")
+    return Path(f"{model.removeprefix('zoo:').removesuffix('.pt').removesuffix('.pth')}.snn")
 
 
 def _fail(message: str) -> NoReturn:

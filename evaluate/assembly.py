@@ -28,6 +28,8 @@ __all__ = ["Case", "assemble"]
 
 _UNLABELLED = "unmeasured: there are no labels; name labelled samples, e.g. --data npz:FILE with arrays x and y"
 
+_NO_ANN = "the model is a spiking network without its original; convert the original to compare them"
+
 _STATISTICS = (
     "Both networks run on the same samples. Single proportions carry Wilson intervals, the accuracy difference "
     "Newcombe's paired interval (method 10) and the exact McNemar test; all at 95 %.",
@@ -105,7 +107,7 @@ def assemble(
 
 def _checked(labels: Tensor, conversion: Conversion) -> npt.NDArray[np.int64]:
     truth = labels.numpy().astype(np.int64)
-    shape = conversion.ann[conversion.ann.output].shape
+    shape = conversion.folded[conversion.folded.output].shape
     classes = max(2, int(np.prod(shape)))
     if len(truth) and (truth.min() < 0 or truth.max() >= classes):
         raise EvaluateError(
@@ -122,9 +124,10 @@ class _View:
         self.conversion, self.measured, self.truth = conversion, measured, truth
         self.n, self.steps = measured.predictions.shape
         self.neurons = conversion.snn.neuron_count()
-        self.agreement = agreement_curve(measured.predictions, measured.ann_predictions)
+        ann = measured.ann_predictions
+        self.agreement = None if ann is None else agreement_curve(measured.predictions, ann)
         self.correct = None if truth is None else correct_counts(measured.predictions, truth)
-        self.ann_correct = None if truth is None else int((measured.ann_predictions == truth).sum())
+        self.ann_right = None if truth is None or ann is None else ann == truth
         self.counts = [
             count_operations(conversion, {k: v[i] for k, v in measured.spikes.items()}, measured.nonzero, steps)
             for i, steps in enumerate(measured.record)
@@ -147,7 +150,7 @@ class _View:
             "accuracy": None if right is None else right / self.n,
             "accuracy_low": interval and interval.low,
             "accuracy_high": interval and interval.high,
-            "agreement": float(self.agreement[steps - 1]),
+            "agreement": None if self.agreement is None else float(self.agreement[steps - 1]),
             "synops": self.prices[i].synops,
             "spikes_per_neuron": self.spikes_per_neuron(i),
             "energy_snn_j": self.prices[i].energy("snn").value,
@@ -156,9 +159,8 @@ class _View:
     def anytime(self) -> list[dict[str, Any]]:
         """Accuracy and agreement after every step."""
         right = [None] * self.steps if self.correct is None else [int(c) / self.n for c in self.correct]
-        return [
-            {"steps": t + 1, "accuracy": right[t], "agreement": float(self.agreement[t])} for t in range(self.steps)
-        ]
+        same = [None] * self.steps if self.agreement is None else [float(a) for a in self.agreement]
+        return [{"steps": t + 1, "accuracy": right[t], "agreement": same[t]} for t in range(self.steps)]
 
 
 def _metrics(view: _View) -> tuple[Metric, ...]:
@@ -166,36 +168,42 @@ def _metrics(view: _View) -> tuple[Metric, ...]:
 
 
 def _accuracy_metrics(view: _View) -> list[Metric]:
-    n = view.n
-    agreeing = round(float(view.agreement[-1]) * n)
-    bound = wilson(agreeing, n)
-    agreement = Metric("agreement", agreeing / n, "fraction", "higher", n, bound.low, bound.high,
-                       f"same class as the ANN after {view.steps} steps; Wilson interval")  # fmt: skip
+    after = f" after {view.steps} steps"
     if view.truth is None:
         names = ("ann.accuracy", "snn.accuracy", "accuracy.difference")
-        return [*(Metric(name, None, "fraction", "higher", note=_UNLABELLED) for name in names), agreement]
-    ann_right = view.measured.ann_predictions == view.truth
+        return [*(Metric(name, None, "fraction", "higher", note=_UNLABELLED) for name in names), _agreement(view)]
     snn_right = view.measured.predictions[:, -1] == view.truth
-    rows = []
-    for name, right in (("ann.accuracy", ann_right), ("snn.accuracy", snn_right)):
-        interval = wilson(int(right.sum()), n)
-        when = f" after {view.steps} steps" if name.startswith("snn") else ""
-        rows.append(Metric(name, int(right.sum()) / n, "fraction", "higher", n, interval.low, interval.high,
-                           f"Wilson interval{when}"))  # fmt: skip
-    gap = paired_difference(ann_right, snn_right)
-    rows.append(Metric("accuracy.difference", gap.difference, "fraction", "higher", n, gap.interval.low,
-                       gap.interval.high, describe(gap)))  # fmt: skip
-    return [*rows, agreement]
+    snn = _proportion("snn.accuracy", int(snn_right.sum()), view.n, f"Wilson interval{after}")
+    if view.ann_right is None:
+        names = ("ann.accuracy", "accuracy.difference")
+        return [snn, *(Metric(name, None, "fraction", "higher", note=_NO_ANN) for name in names), _agreement(view)]
+    ann = _proportion("ann.accuracy", int(view.ann_right.sum()), view.n, "Wilson interval")
+    gap = paired_difference(view.ann_right, snn_right)
+    difference = Metric("accuracy.difference", gap.difference, "fraction", "higher", view.n, gap.interval.low,
+                        gap.interval.high, describe(gap))  # fmt: skip
+    return [ann, snn, difference, _agreement(view)]
+
+
+def _agreement(view: _View) -> Metric:
+    if view.agreement is None:
+        return Metric("agreement", None, "fraction", "higher", note=_NO_ANN)
+    note = f"same class as the ANN after {view.steps} steps; Wilson interval"
+    return _proportion("agreement", round(float(view.agreement[-1]) * view.n), view.n, note)
+
+
+def _proportion(name: str, count: int, n: int, note: str) -> Metric:
+    interval = wilson(count, n)
+    return Metric(name, count / n, "fraction", "higher", n, interval.low, interval.high, note)
 
 
 def _latency_metrics(view: _View) -> list[Metric]:
     rows = []
     for points in (0.5, 0.1):
         name = f"latency.steps_within_{points}pp"
-        if view.correct is None or view.ann_correct is None:
-            reached, note = None, _UNLABELLED
+        if view.correct is None or view.ann_right is None:
+            reached, note = None, _UNLABELLED if view.correct is None else _NO_ANN
         else:
-            reached = steps_within(view.correct.tolist(), view.ann_correct, view.n, points)
+            reached = steps_within(view.correct.tolist(), int(view.ann_right.sum()), view.n, points)
             note = f"stays within {points} points of the ANN" if reached else f"not reached within {view.steps} steps"
         rows.append(Metric(name, reached, "steps", "lower", view.n, note=note))
         if points == 0.5:
@@ -217,6 +225,9 @@ def _cost_metrics(view: _View) -> list[Metric]:
                note="of the SNN on analog input, computed once and cached"),
     ]  # fmt: skip
     for network in ("ann", "ann_sparse", "snn"):
+        if network == "ann_sparse" and view.conversion.ann is None:
+            rows.append(Metric("energy.ann_sparse_j", None, "J", "lower", note=_NO_ANN))
+            continue
         span = price.energy(network)
         rows.append(Metric(f"energy.{network}_j", span.value, "J", "lower", n, span.low, span.high,
                            f"modelled by {name}, not measured; {meaning}"))  # fmt: skip
@@ -277,13 +288,23 @@ def _assumptions(view: _View) -> dict[str, Any]:
             "from a table; fire sign(V) if |V| >= q / 2"
         )
     return {
-        "energy": as_record(view.model, view.prices[-1]),
+        "energy": _energy(view),
         "baselines": baselines_record(),
         "counting": list(CONVENTIONS),
         "statistics": list(_STATISTICS),
         "neuron": equations,
         "limits": _limits(tau_mem_s, view),
     }
+
+
+def _energy(view: _View) -> dict[str, Any]:
+    """The energy model's record, without what needs the activity of an ANN that is not there."""
+    record = as_record(view.model, view.prices[-1])
+    if view.conversion.ann is None:
+        for part in ("terms", "totals", "ratio"):
+            record[part] = {name: value for name, value in record[part].items() if name != "ann_sparse"}
+        record["verdict"] = [line for line in record["verdict"] if "skips zero activations" not in line]
+    return record
 
 
 def _limits(tau_mem_s: float, view: _View) -> list[str]:

@@ -1,4 +1,7 @@
-"""perform(): one case from a model to its run, the main job without its command line."""
+"""perform(): one case from a model to its run, the main job without its command line.
+
+A model is a trained network, which is converted first, or the file of a spiking network, which is run as it is.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +9,21 @@ import json
 import platform
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
 import zoo
 from convert.config import ConvertConfig
 from convert.errors import ConfigError, InputShapeError
-from convert.pipeline import Conversion, convert, effort, with_provenance
+from convert.network import SpikingNetwork
+from convert.pipeline import Conversion, convert, effort, reopened, with_provenance
 from convert.reading.models import Model, from_module, open_model
+from convert.reading.sources import Source, identify
 from convert.reading.tracing import Traced
+from convert.writing.artefact import load
 from evaluate.assembly import Case, assemble
 from evaluate.inputs import Inputs, Wanted, gather
 from evaluate.records import Run
@@ -90,6 +97,75 @@ def perform(request: Request, report: Report = lambda stage, done, total: None) 
     ConvertError, zoo.ZooError, EvaluateError
         An unsupported model is refused before any data are loaded.
     """
+    prepared = _reopened(request) or _converted(request, report)
+    conversion, inputs = prepared.conversion, prepared.inputs
+    total = len(inputs.x)
+    measured = measure(conversion, inputs.x, request.steps, request.seed, request.memory_mb << 20, request.device,
+                       lambda n: report("simulate", n, total))  # fmt: skip
+    notes = (*prepared.notes, *inputs.notes)
+    return assemble(prepared.case, conversion, measured, inputs.labels, prepared.seconds, notes), conversion
+
+
+@dataclass(frozen=True, eq=False)
+class _Prepared:
+    """A spiking network with the samples it will run on."""
+
+    conversion: Conversion
+    inputs: Inputs
+    case: Case
+    seconds: dict[str, float]
+    notes: tuple[str, ...]
+
+
+def _reopened(request: Request) -> _Prepared | None:
+    """The spiking network in an artefact; None where the model is another kind of file."""
+    source = None if request.model.startswith("zoo:") else identify(Path(request.model))
+    if source is None or source.kind != "snn":
+        return None
+    begin = time.perf_counter()
+    _refuse_conversion_options(request)
+    network = load(source.path)
+    seconds = {"read": time.perf_counter() - begin}
+    wanted = Wanted(request.data, None, request.limit, 1, request.seed, *request.config.input_range)
+    inputs = gather(wanted, network.graph.input.shape)
+    made = {"spec": None, "samples": 0, "note": "the artefact's own thresholds",
+            "sha256": network.provenance.get("calibration_sha256", "none")}  # fmt: skip
+    inputs = replace(inputs, calibration=None, calibration_record=made)
+    conversion = reopened(network)
+    return _Prepared(conversion, inputs, _case(request, _described(source, network), inputs), seconds, _origin(network))
+
+
+def _refuse_conversion_options(request: Request) -> None:
+    """A converted network has its neurons and thresholds already."""
+    usual, given = asdict(ConvertConfig()), asdict(request.config)
+    unused = {"input_low", "input_high"}
+    changed = [f"--{name.replace('_', '-')}" for name in given if given[name] != usual[name] and name not in unused]
+    changed += ["--calibration"] if request.calibration else []
+    if changed:
+        raise ConfigError(
+            f"{request.model}: got {', '.join(changed)} for a spiking network; expected none of the options of a "
+            "conversion, the file holds its neurons and thresholds: leave them out, or convert the original again"
+        )
+
+
+def _described(source: Source, network: SpikingNetwork) -> dict[str, Any]:
+    origin = Path(network.provenance.get("source", source.path.stem)).name
+    return {"name": f"{origin.removeprefix('zoo:')} (spiking)", "origin": str(source.path), "format": "spiking network",
+            "sha256": source.sha256, "parameters": network.graph.parameter_count()}  # fmt: skip
+
+
+def _origin(network: SpikingNetwork) -> tuple[str, ...]:
+    made = network.provenance
+    told = (
+        f"{made['source']} (sha256 {made['source_sha256']})" if {"source", "source_sha256"} <= set(made) else "unknown"
+    )
+    return (
+        "The model is a spiking network's file: it was run as it is. What compares it with the network that it was "
+        f"made from is unmeasured. That network: {told}.",
+    )
+
+
+def _converted(request: Request, report: Report) -> _Prepared:
     begin = time.perf_counter()
     model = _open(request.model)
     spec = request.data or model.data
@@ -98,15 +174,13 @@ def perform(request: Request, report: Report = lambda stage, done, total: None) 
     config = request.config
     inputs = gather(
         Wanted(spec, request.calibration, request.limit, request.calibration_samples, request.seed,
-               config.input_low, config.input_high), shape,
+               *config.input_range), shape,
     )  # fmt: skip
     conversion = _convert(request, model, traced, inputs, report)
     seconds = {"read": read - begin, "convert": time.perf_counter() - read}
-    total = len(inputs.x)
-    measured = measure(conversion, inputs.x, request.steps, request.seed, request.memory_mb << 20, request.device,
-                       lambda n: report("simulate", n, total))  # fmt: skip
-    run = assemble(_case(request, model, inputs), conversion, measured, inputs.labels, seconds, (*notes, *inputs.notes))
-    return run, conversion
+    described = {"name": model.name, "origin": model.origin, "format": model.format, "sha256": model.sha256,
+                 "parameters": model.parameters}  # fmt: skip
+    return _Prepared(conversion, inputs, _case(request, described, inputs), seconds, notes)
 
 
 def _open(name: str) -> Model:
@@ -158,9 +232,7 @@ def _convert(request: Request, model: Model, traced: Traced, inputs: Inputs, rep
     )  # fmt: skip
 
 
-def _case(request: Request, model: Model, inputs: Inputs) -> Case:
-    described = {"name": model.name, "origin": model.origin, "format": model.format, "sha256": model.sha256,
-                 "parameters": model.parameters}  # fmt: skip
+def _case(request: Request, described: dict[str, Any], inputs: Inputs) -> Case:
     options = {"steps": request.steps[-1], "record": list(request.steps), "seed": request.seed, "limit": request.limit,
                "calibration_samples": request.calibration_samples}  # fmt: skip
     return Case(described, inputs.data_record, inputs.calibration_record, options, request.command)

@@ -30,7 +30,8 @@ class Measurement:
     ----------
     predictions : (samples, steps) integers
         Class that the spiking network names after each step.
-    ann_predictions : (samples,) integers
+    ann_predictions : (samples,) integers or None
+        None where there is no ANN to run: a spiking network read from its file.
     spikes : dict
         Node -> (len(record), *shape): mean spikes per sample of each element up to each recorded step.
     nonzero : dict
@@ -42,7 +43,7 @@ class Measurement:
     """
 
     predictions: Integers
-    ann_predictions: Integers
+    ann_predictions: Integers | None
     spikes: dict[str, Tensor]
     nonzero: dict[str, Tensor]
     record: tuple[int, ...]
@@ -92,16 +93,16 @@ class _Totals:
         self.spikes: dict[str, Tensor] = {}
         self.nonzero: dict[str, Tensor] = {}
         self.seconds = {"ann": 0.0, "simulate": 0.0}
-        graph = conversion.ann
         self.read_by: dict[str, list[str]] = {}
-        for node in graph:
+        for node in conversion.ann or ():
             if isinstance(node.op, ir.WEIGHTED):
                 self.read_by.setdefault(node.inputs[0], []).append(node.name)
 
     def add(self, x: Tensor, seed: int, samples: range, device: str) -> None:
         """Both networks on one batch."""
         begin = time.perf_counter()
-        self.ann.append(_classes(self._analog(self.conversion.ann, x)))
+        if self.conversion.ann is not None:
+            self.ann.append(_classes(self._analog(self.conversion.ann, x)))
         between = time.perf_counter()
         result = simulate(self.conversion.snn, x, self.record[-1], self.record, seed, samples, device)
         self.predictions.append(_classes(result.output.flatten(0, 1)).reshape(len(result.output), len(x)).T)
@@ -123,7 +124,7 @@ class _Totals:
         """Means over the samples."""
         return Measurement(
             torch.cat(self.predictions).numpy().astype(np.int64),
-            torch.cat(self.ann).numpy().astype(np.int64),
+            torch.cat(self.ann).numpy().astype(np.int64) if self.ann else None,
             {name: total / self.samples for name, total in self.spikes.items()},
             {name: total / self.samples for name, total in self.nonzero.items()},
             self.record,
