@@ -103,7 +103,7 @@ class ConvertConfig:
         known = {field.name for field in fields(cls)}
         try:
             stored = json.loads(network.provenance.get("config", "{}"))
-            given = {k: math.inf if v == "inf" else v for k, v in stored.items() if k in known}
+            given: dict[str, Any] = {k: math.inf if v == "inf" else v for k, v in stored.items() if k in known}
             remembered = cls(**given)
         except (ValueError, TypeError, AttributeError):
             remembered = cls()

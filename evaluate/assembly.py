@@ -175,8 +175,8 @@ def _accuracy_metrics(view: _View) -> list[Metric]:
     snn_right = view.measured.predictions[:, -1] == view.truth
     snn = _proportion("snn.accuracy", int(snn_right.sum()), view.n, f"Wilson interval{after}")
     if view.ann_right is None:
-        names = ("ann.accuracy", "accuracy.difference")
-        return [snn, *(Metric(name, None, "fraction", "higher", note=_NO_ANN) for name in names), _agreement(view)]
+        compared = ("ann.accuracy", "accuracy.difference")
+        return [snn, *(Metric(name, None, "fraction", "higher", note=_NO_ANN) for name in compared), _agreement(view)]
     ann = _proportion("ann.accuracy", int(view.ann_right.sum()), view.n, "Wilson interval")
     gap = paired_difference(view.ann_right, snn_right)
     difference = Metric("accuracy.difference", gap.difference, "fraction", "higher", view.n, gap.interval.low,

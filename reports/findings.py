@@ -51,8 +51,11 @@ def missing(metric: Metric) -> str:
 def accuracy(run: Run) -> str:
     """Both accuracies, and the interval of their difference in words."""
     ann, snn, gap = (metric(run, name) for name in ("ann.accuracy", "snn.accuracy", "accuracy.difference"))
-    if ann.value is None or snn.value is None:
-        return missing(snn if snn.value is None else ann)
+    if snn.value is None:
+        return missing(snn)
+    if ann.value is None:
+        on = f" on {snn.samples:,} samples" if snn.samples else ""
+        return f"SNN {percent(snn.value, snn.samples)}{on}; of the ANN {missing(ann)}"
     both = f"ANN {percent(ann.value, ann.samples)}, SNN {percent(snn.value, snn.samples)}"
     samples = f" on {snn.samples:,} samples" if snn.samples else ""
     return f"{both}{samples}; {_difference(gap)}"
