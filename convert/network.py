@@ -95,6 +95,15 @@ class SpikingNetwork:
         signed = {name: site.neuron.signed for name, site in self.sites.items()}
         return {self.graph.input.name: True, **signed} if self.input_code == "poisson" else signed
 
+    def moving(self) -> set[str]:
+        """Nodes whose value changes from step to step: they depend on spikes."""
+        emitters = self.spiking()
+        found: set[str] = set()
+        for node in self.graph:
+            if node.name in emitters or found & set(node.inputs):
+                found.add(node.name)
+        return found
+
 
 def threshold_balanced(network: SpikingNetwork) -> SpikingNetwork:
     """The same map with the weights in the original's units and quantum lam at each neuron.
