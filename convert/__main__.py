@@ -13,6 +13,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -31,7 +32,9 @@ from rich.progress import (
 from convert.config import ConvertConfig
 from convert.errors import ConfigError, ConvertError, WriteError
 from convert.writing.artefact import to_bytes
+from convert.writing.nir_wiring import nir_library
 from evaluate.errors import EvaluateError
+from evaluate.fidelity import export_nir
 from evaluate.job import Report, Request, perform
 from evaluate.records import Run, write_atomically, write_run
 from reports import ReportError, render, summary
@@ -62,6 +65,7 @@ EXAMPLES = """Examples:
 """
 
 MODEL = "A .pt file, zoo:NAME, or an earlier run's snn.safetensors."
+NIR = "Also write native.nir and faithful.nir, and check how readers understand them (extra nir)."
 DATA = "What is scored: digits, fashion-mnist[:DIR] or npz:FILE. Default: the data a zoo network names; else noise."
 CALIBRATION = "Samples that set the thresholds. Default: the training split of the data."
 SHAPE = "Shape of one sample, where neither the model nor data tell."
@@ -96,6 +100,7 @@ def main(
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     memory_mb: Annotated[int, typer.Option(help="Memory for the spikes held at a time.")] = 32,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Output folder. Default: MODEL.snn")] = None,
+    nir: Annotated[bool, typer.Option("--nir", help=NIR)] = False,
     json_output: Annotated[bool, typer.Option("--json", help="Print the run file instead of the summary.")] = False,
 ) -> None:
     """Convert a trained network into a spiking network, run both on the same samples, and compare them.
@@ -115,7 +120,7 @@ def main(
             shlex.join(["python", "-m", "convert", *sys.argv[1:]]),
         )  # fmt: skip
         folder = out or _folder(model)
-        run = _job(request, folder)
+        run = _job(request, folder, nir)
     except (ConvertError, ZooError, EvaluateError, ReportError) as error:
         _fail(str(error))
     except KeyboardInterrupt:
@@ -127,11 +132,14 @@ def main(
         sys.stdout.write("\n".join(summary(run)) + f"\nReport: {folder / 'report.md'}\n")
 
 
-def _job(request: Request, out: Path) -> Run:
+def _job(request: Request, out: Path, nir: bool) -> Run:
     """Perform the request and write the folder, all of it or nothing."""
+    if nir:
+        nir_library()
     with _staged(out) as folder:
+        export = partial(export_nir, folder, request.steps[-1], request.seed) if nir else None
         with _progress() as report:
-            run, conversion = perform(request, report)
+            run, conversion = perform(request, report, export)
         write_atomically(folder / "snn.safetensors", to_bytes(conversion.snn))
         write_run(run, folder / "run.json")
         render(run, folder)

@@ -8,12 +8,13 @@ from __future__ import annotations
 import json
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 import zoo
 from convert.config import ConvertConfig
@@ -29,10 +30,13 @@ from evaluate.inputs import Inputs, Wanted, gather
 from evaluate.records import Run
 from evaluate.runner import measure
 
-__all__ = ["Report", "Request", "perform"]
+__all__ = ["Export", "Report", "Request", "perform"]
 
 Report = Callable[[str, int, int], None]
 """Called with the stage, the samples done since the last call, and how many the stage has in all."""
+
+Export = Callable[[SpikingNetwork, Tensor], Sequence[dict[str, Any]]]
+"""Called with the spiking network and the scored samples."""
 
 
 @dataclass(frozen=True)
@@ -89,8 +93,15 @@ class Request:
             raise ConfigError("\n".join(wrong))
 
 
-def perform(request: Request, report: Report = lambda stage, done, total: None) -> tuple[Run, Conversion]:
+def perform(
+    request: Request, report: Report = lambda stage, done, total: None, export: Export | None = None
+) -> tuple[Run, Conversion]:
     """Read, convert, run both networks, compare.
+
+    Parameters
+    ----------
+    export : callable, optional
+        Writes the spiking network in other formats and tells how each is understood; its records go into the run.
 
     Raises
     ------
@@ -103,7 +114,9 @@ def perform(request: Request, report: Report = lambda stage, done, total: None) 
     measured = measure(conversion, inputs.x, request.steps, request.seed, request.memory_mb << 20, request.device,
                        lambda n: report("simulate", n, total))  # fmt: skip
     notes = (*prepared.notes, *inputs.notes)
-    return assemble(prepared.case, conversion, measured, inputs.labels, prepared.seconds, notes), conversion
+    run = assemble(prepared.case, conversion, measured, inputs.labels, prepared.seconds, notes)
+    exports = () if export is None else export(conversion.snn, inputs.x)
+    return replace(run, exports=tuple(exports)), conversion
 
 
 @dataclass(frozen=True, eq=False)

@@ -29,6 +29,8 @@ __all__ = [
     "energy",
     "energy_model",
     "energy_verdict",
+    "exported",
+    "exported_forms",
     "latency",
     "missing",
     "network_efficiency",
@@ -145,6 +147,29 @@ def _ratio_range(run: Run, key: str) -> str:
         return ""
     turns = ", so the order depends on the prices" if low < 1 < high else ""
     return f" ({significant(low)} to {significant(high)} over its price lists{turns})"
+
+
+def exported_forms(run: Run) -> list[str]:
+    """The forms of the exported files, each once."""
+    return list(dict.fromkeys(text(row, "form") for row in run.exports if isinstance(row, dict)))
+
+
+def exported(run: Run, form: str) -> str:
+    """How each reader understands the file of this form."""
+    return "; ".join(
+        " ".join(filter(None, (text(row, "target"), text(row, "version"), text(row, "reading")))) + f": {_verdict(row)}"
+        for row in run.exports
+        if isinstance(row, dict) and text(row, "form") == form
+    )
+
+
+def _verdict(row: dict[str, Any]) -> str:
+    error, same = number(row, "rate_error"), number(row, "same_class")
+    if error is None or same is None:
+        return f"{text(row, 'verdict')} ({text(row, 'why')})"
+    if text(row, "verdict") == "faithful":
+        return f"faithful (identical spike trains on {text(row, 'samples')} samples)"
+    return f"{text(row, 'verdict')} (rate error {error:.4f} spikes per step, {percent(same)} same decisions)"
 
 
 def seed_line(run: Run) -> tuple[float, str] | None:

@@ -10,13 +10,16 @@ neurons by differential equations and resets them to `v_reset`. Ours subtract on
 
 What both carry, and how (`dt` is a step, beta = exp(-dt / tau_mem)):
 
-- normalised weights: as they are; a drive of one quantum per step is `r` = 1 / (1 - beta), or 1 / dt without a leak;
+- normalised weights: as they are, with `r` = 1 / (1 - beta), or 1 / dt without a leak, so that they are quanta per
+  step. Only a native `LIF` has r = 1, which importers assume, and the factor 1 / (1 - beta) in the weights in front;
 - steps: NIR has none. The graph's metadata holds `dt_s`; the equations are solved exactly for inputs that are
   constant during a step;
 - initial potentials: NIR has none. They are the metadata `v_init` of the node; a reader that starts at zero
   loses at most one spike per neuron, once;
 - the read-out: the mean of the output over the steps, times the graph's metadata `output_scale`;
-- the code of the input: a constant current, rounded to multiples of 2^-16, or spikes; the metadata say which.
+- the code of the input: a constant current, rounded to multiples of 2^-16, or spikes; the metadata say which. An
+  image that the network flattens at once is a vector here (`sample_shape` tells its shape): importers disagree about
+  the batch axis of NIR's `Flatten`.
 
 See `nir_populations.py` for the neurons of each form.
 """
@@ -59,6 +62,17 @@ def write_nir(network: SpikingNetwork, form: str, path: Path) -> None:
     """
     graph = to_nir(network, form)
     nir_library().write(str(path), graph)
+    _drop_defaults(path)
+
+
+def _drop_defaults(path: Path) -> None:
+    """Leave out resets to zero: that is what their absence means, and readers before nir 1.0.5 know no `v_reset`."""
+    import h5py
+
+    with h5py.File(path, "r+") as file:
+        for node in file["node/nodes"].values():
+            if "v_reset" in node and not np.any(node["v_reset"][()]):
+                del node["v_reset"]
 
 
 def to_nir(network: SpikingNetwork, form: str) -> Any:
@@ -131,7 +145,8 @@ class _Builder:
     def _emitter(self, node: Node, lanes: list[str]) -> None:
         """The input, or a population of neurons."""
         if isinstance(node.op, ir.Input):
-            self.plan.add(node.name, self.nir.Input({"input": np.array(node.shape)}), ())
+            shape = self._flat_input() or node.shape
+            self.plan.add(node.name, self.nir.Input({"input": np.array(shape)}), ())
         else:
             drive = node.inputs[0]
             lane = self.form.lane if (drive, self.form.lane) in self.sources else "raw"
@@ -139,15 +154,24 @@ class _Builder:
         for lane in lanes:
             self.sources[node.name, lane] = self.form.emitted(self.plan, node, lane)
 
+    def _flat_input(self) -> tuple[int, ...]:
+        """The shape of a flatten that is all that reads the input; empty where there is none."""
+        graph = self.network.graph
+        readers = graph.consumers(graph.input.name)
+        only = len(readers) == 1 and graph.output != graph.input.name and isinstance(readers[0].op, ir.Reshape)
+        return readers[0].shape if only and len(readers[0].shape) == 1 else ()
+
     def _wiring(self, node: Node, lane: str) -> tuple[str, ...]:
         """A node without neurons: the NIR nodes whose sum is its value."""
         inputs = [self.sources.get((name, lane)) or self.sources[name, "raw"] for name in node.inputs]
         if isinstance(node.op, ir.Add):
             return tuple(name for part in inputs for name in part)
-        if isinstance(node.op, ir.Reshape) and node.op.shape == self.network.graph[node.inputs[0]].shape:
+        before = self.network.graph[node.inputs[0]]
+        given = self._flat_input() if isinstance(before.op, ir.Input) else ()
+        if isinstance(node.op, ir.Reshape) and node.shape in (before.shape, given):
             return inputs[0]
         name = node.name if node.name not in self.plan.nodes else f"{node.name}_{lane}"
-        primitive = to_primitive(self.network.graph, node, self.form.shift(node), self.form.dtype, self.nir)
+        primitive = to_primitive(self.network.graph, node, self.form.drive(node), self.form.dtype, self.nir)
         self.plan.add(name, primitive, inputs[0])
         return (name,)
 
@@ -156,6 +180,7 @@ class _Builder:
         reset = "to v_reset; the original subtracts one quantum, v_threshold" if form == "native" else "by subtraction"
         return {
             "made_by": "ann2spike", "form": form, "dt_s": network.dt_s, "reset": reset,
+            "sample_shape": np.array(network.graph.input.shape),
             "feedback_delay_steps": _DELAY, "input_code": network.input_code, "input_lattice": 2.0**-INPUT_BITS,
             "input_scale": network.scales[network.graph.input.name].double().numpy(),
             "output_scale": network.scales[network.graph.output].double().numpy(),

@@ -46,7 +46,8 @@ def _i(node: Any, x: Tensor, state: State, dt_s: float) -> Tensor:
 
 def _fire(node: Any, state: State) -> Tensor:
     spikes = (state["v"] > _t(node.v_threshold)).double()
-    state["v"] = torch.where(spikes > 0, _t(node.v_reset).expand_as(spikes), state["v"])
+    reset = getattr(node, "v_reset", 0.0)  # absent means zero
+    state["v"] = torch.where(spikes > 0, _t(reset).expand_as(spikes), state["v"])
     return spikes
 
 
@@ -152,7 +153,7 @@ class NirExecutor:
         return {name: torch.stack(values) for name, values in kept.items()}
 
     def _start(self, name: str) -> State:
-        metadata = self.nodes[name].metadata
+        metadata = getattr(self.nodes[name], "metadata", None)  # older versions of nir have none
         given = metadata.get("v_init") if isinstance(metadata, Mapping) else None
         return {"v": torch.zeros((), dtype=torch.float64) if given is None else _t(given)}
 

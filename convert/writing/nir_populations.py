@@ -73,8 +73,8 @@ class Population(Protocol):
     def emitted(self, plan: Plan, node: Node, lane: str) -> tuple[str, ...]:
         """The NIR nodes that send on the spikes of `node` in `lane`."""
 
-    def shift(self, node: Node) -> float:
-        """What is added to the bias of the weighted layer `node`."""
+    def drive(self, node: Node) -> tuple[float, float]:
+        """(gain, shift) of the weighted layer `node`: it gives gain * (W x + b + shift)."""
 
 
 @dataclass(frozen=True)
@@ -105,13 +105,13 @@ class Faithful:
         tau_s = _tau_syn_s(self.network)
         if lane == "raw" or not tau_s:
             return (node.name,)
-        full = np.ones(node.shape)
+        full = np.ones(plan.nodes[node.name].output_type["output"])
         plan.add(f"{node.name}_synapse", self.nir.LI(full * tau_s, full, full * 0), (node.name,))
         return (f"{node.name}_synapse",)
 
-    def shift(self, node: Node) -> float:
-        """Nothing: the threshold is V_th itself."""
-        return 0.0
+    def drive(self, node: Node) -> tuple[float, float]:
+        """As it is: the threshold is V_th itself."""
+        return 1.0, 0.0
 
 
 @dataclass(frozen=True)
@@ -129,14 +129,15 @@ class Native:
         up = 1 - site.neuron.v_threshold
         beta = decay(self.network.dt_s, site.neuron.tau_mem_s)
         levels = {"v_threshold": full * self.dtype(1 - 2.0**-20), "v_reset": full * 0}
-        leak = full * self.dtype(0.0 if self._shift_is_in_bias(node) else up)
+        plain = self._is_driven_by_weights(node)
+        leak = full * self.dtype(0.0 if plain else up)
         if beta == 1:
             neuron = self.nir.IF(full * self.dtype(1 / self.network.dt_s), **levels)
-        elif _tau_syn_s(self.network) and node.inputs[0] in self.network.moving():
+        elif self._has_synapse(node):
             taus = {"tau_syn": full * _tau_syn_s(self.network), "tau_mem": full * site.neuron.tau_mem_s}
             neuron = self.nir.CubaLIF(**taus, r=full / (1 - beta), v_leak=leak, w_in=full, **levels)
         else:
-            neuron = self.nir.LIF(full * site.neuron.tau_mem_s, full / (1 - beta), leak, **levels)
+            neuron = self.nir.LIF(full * site.neuron.tau_mem_s, full / (1 if plain else 1 - beta), leak, **levels)
         neuron.metadata = {"v_init": (_initial(site, node) + up).astype(self.dtype), "reset": "subtract v_threshold"}
         plan.add(node.name, neuron, drive)
 
@@ -144,15 +145,21 @@ class Native:
         """The spikes."""
         return (node.name,)
 
-    def shift(self, node: Node) -> float:
-        """The constant drive that the shifted potential needs, where it belongs to this layer's bias."""
+    def drive(self, node: Node) -> tuple[float, float]:
+        """The constant drive of the shifted potential, and the gain of a neuron with r = 1."""
         for reader in self.network.graph.consumers(node.name):
-            if reader.name in self.network.sites and self._shift_is_in_bias(reader):
+            if reader.name in self.network.sites and self._is_driven_by_weights(reader):
                 neuron = self.network.sites[reader.name].neuron
-                return (1 - decay(self.network.dt_s, neuron.tau_mem_s)) * (1 - neuron.v_threshold)
-        return 0.0
+                leak = 1 - decay(self.network.dt_s, neuron.tau_mem_s)
+                gain = 1 / leak if leak and not self._has_synapse(reader) else 1.0
+                return gain, leak * (1 - neuron.v_threshold)
+        return 1.0, 0.0
 
-    def _shift_is_in_bias(self, node: Node) -> bool:
+    def _has_synapse(self, node: Node) -> bool:
+        """Whether spikes arrive at the population at `node` through a synaptic filter."""
+        return bool(_tau_syn_s(self.network)) and node.inputs[0] in self.network.moving()
+
+    def _is_driven_by_weights(self, node: Node) -> bool:
         """Whether a weighted layer drives the population at `node` and nothing else."""
         graph = self.network.graph
         drive = graph[node.inputs[0]]

@@ -31,7 +31,7 @@ def nir_library() -> ModuleType:
         raise ConfigError(
             "--nir: the library nir is not installed; expected nir 1.0.8 or later: pip install 'ann2spike[nir]'"
         ) from error
-    return nir  # type: ignore[no-any-return]
+    return nir
 
 
 @dataclass
@@ -77,15 +77,15 @@ def _refused_pooling(op: ir.Op) -> str:
     return "" if plain and not op.ceil_mode else "average pooling with windows of unequal weight"
 
 
-def to_primitive(graph: Graph, node: Node, shift: float, dtype: npt.DTypeLike, nir: ModuleType) -> Any:
+def to_primitive(graph: Graph, node: Node, drive: tuple[float, float], dtype: npt.DTypeLike, nir: ModuleType) -> Any:
     """The NIR node of a weighted layer, a gain, a pooling or a flatten.
 
     Parameters
     ----------
-    shift : float
-        Added to the bias of a weighted layer.
+    drive : (gain, shift)
+        A weighted layer gives gain * (W x + b + shift).
     """
-    op = node.op
+    op, (gain, shift) = node.op, drive
     before = graph[node.inputs[0]].shape
 
     def array(tensor: Tensor) -> npt.NDArray[Any]:
@@ -93,9 +93,8 @@ def to_primitive(graph: Graph, node: Node, shift: float, dtype: npt.DTypeLike, n
 
     if isinstance(op, (ir.Linear, ir.Conv)):
         bias = op.weight.new_zeros(op.weight.shape[0]) if op.bias is None else op.bias
-        if isinstance(op, ir.Linear):
-            return nir.Affine(array(op.weight), array(bias.double() + shift))
-        return _convolution(op, before, array(op.weight), array(bias.double() + shift), nir)
+        parts = array(op.weight.double() * gain), array((bias.double() + shift) * gain)
+        return nir.Affine(*parts) if isinstance(op, ir.Linear) else _convolution(op, before, *parts, nir)
     if isinstance(op, ir.Affine):
         return nir.Scale(array(op.scale.expand(node.shape)))
     if isinstance(op, ir.AvgPool):
