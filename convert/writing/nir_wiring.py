@@ -108,9 +108,18 @@ def to_primitive(graph: Graph, node: Node, drive: tuple[float, float], dtype: np
 def _convolution(
     op: ir.Conv, before: tuple[int, ...], weight: npt.NDArray[Any], bias: npt.NDArray[Any], nir: ModuleType
 ) -> Any:
-    # With groups, NIR's own shape check takes the channels of one group for all: left open, it infers them.
+    if op.groups > 1:  # NIR's own shape check takes the channels of one group for all of them
+        weight = _dense(weight, op.groups)
     if len(before) == 2:
-        size: Any = None if op.groups > 1 else before[1]
-        return nir.Conv1d(size, weight, op.stride[0], op.padding[0], op.dilation[0], op.groups, bias)
-    size = None if op.groups > 1 else before[1:]
-    return nir.Conv2d(size, weight, op.stride, op.padding, op.dilation, op.groups, bias)
+        return nir.Conv1d(before[1], weight, op.stride[0], op.padding[0], op.dilation[0], 1, bias)
+    return nir.Conv2d(before[1:], weight, op.stride, op.padding, op.dilation, 1, bias)
+
+
+def _dense(weight: npt.NDArray[Any], groups: int) -> npt.NDArray[Any]:
+    """The weights of a grouped convolution as those of a plain one, zero between groups."""
+    outs, ins = weight.shape[0] // groups, weight.shape[1]
+    dense = np.zeros((weight.shape[0], ins * groups, *weight.shape[2:]), weight.dtype)
+    for group in range(groups):
+        rows = slice(group * outs, (group + 1) * outs)
+        dense[rows, group * ins : (group + 1) * ins] = weight[rows]
+    return dense

@@ -113,7 +113,7 @@ def _rockpool(graph: Any, batch: int, dt_s: float, starts: Trains | None) -> Loa
 
 TARGETS = (
     Target("snntorch", _snntorch, Clock(1e-4, True, "tau", ("LIF", "CubaLIF"))),
-    Target("norse", _norse, Clock(1e-3, True, "one")),
+    Target("norse", _norse, Clock(1e-3, True, "one", ("LIF", "CubaLIF"))),  # its IF has no soft reset
     Target("sinabs", _sinabs, Clock(1.0, False, "one", ("IF", "LIF"))),
     Target("rockpool", _rockpool, Clock(1e-3, False, "tau", ("CubaLIF",), synapse_first=True), whole_trains=True),
 )
