@@ -10,7 +10,7 @@ unmeasured    the reader is not installed here
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -115,8 +115,9 @@ def check_nir(network: SpikingNetwork, form: str, path: Path, x: Tensor, steps: 
     for target in TARGETS:
         version = target.version()
         for reading in READINGS if version and form == "native" else READINGS[:1]:
-            blank = Fidelity(form, target.name, version or "", reading, "unmeasured", why="not installed here")
-            verdicts.append(_judged(target, path, fed, expected, network, blank) if version else blank)
+            blank = Fidelity(form, target.name, version or "", reading, "unmeasured")
+            absent = replace(blank, why="not installed here")
+            verdicts.append(_judged(target, path, fed, expected, network, blank) if version else absent)
     return verdicts
 
 

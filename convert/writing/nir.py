@@ -128,7 +128,7 @@ class _Builder:
                     self.sources[node.name, lane] = self._wiring(node, lane)
         shape = np.array(output.shape)
         self.plan.add("output", self.nir.Output({"output": shape}), self.sources[output.name, "raw"])
-        return self.nir.NIRGraph(self.plan.nodes, self.plan.edges, metadata=self._metadata(name), type_check=True)
+        return self.nir.NIRGraph(self.plan.nodes, self.plan.edges, metadata=self._metadata(name))
 
     def _lanes(self) -> dict[str, list[str]]:
         """For each node, in which lanes somebody reads it: `raw` for the read-out, `filtered` for neurons."""

@@ -128,7 +128,7 @@ class Native:
         site, full = self.network.sites[node.name], np.ones(node.shape, self.dtype)
         up = 1 - site.neuron.v_threshold
         beta = decay(self.network.dt_s, site.neuron.tau_mem_s)
-        levels = {"v_threshold": full * self.dtype(1 - 2.0**-20), "v_reset": full * 0}
+        levels = {"v_threshold": full * self.dtype(1 - 2.0**-20)}  # v_reset is zero, the default
         plain = self._is_driven_by_weights(node)
         leak = full * self.dtype(0.0 if plain else up)
         if beta == 1:

@@ -7,6 +7,7 @@ network. `restated` keeps the discrete update, V[t] = beta V[t-1] + drive, and w
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -62,7 +63,8 @@ def restated(graph: Any, clock: Clock, dt_s: float) -> Any:
             nodes[name], gain = _NEURONS[kind](node, clock, dt_s)
             for source in [a for a, b in graph.edges if b == name] if gain is not None else []:
                 nodes[source] = _scaled(nodes[source], gain)
-    return nir.NIRGraph(nodes, list(graph.edges), **({"type_check": False} if hasattr(graph, "metadata") else {}))
+    unchecked = {"type_check": False} if "type_check" in inspect.signature(nir.NIRGraph.__init__).parameters else {}
+    return nir.NIRGraph(nodes, list(graph.edges), **unchecked)
 
 
 def _levels(node: Any) -> dict[str, Any]:

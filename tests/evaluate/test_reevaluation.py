@@ -89,7 +89,7 @@ def test_options_of_a_conversion_are_refused(first: tuple[Run, Conversion, Path]
         Request(str(first[2]), ConvertConfig(neuron="if"), "digits"),
         Request(str(first[2]), ConvertConfig(), "digits", calibration="digits"),
     ):
-        with pytest.raises(ConfigError, match="--neuron|--calibration"):
+        with pytest.raises(ConfigError, match=r"--neuron|--calibration"):
             perform(request)
 
 
