@@ -19,6 +19,7 @@ from convert.reading.sources import identify
 from convert.reading.torch_file import load_module
 from convert.reading.tracing import Traced, trace
 from convert.simulation.engine import simulate
+from convert.simulation.module import SpikingModule
 from convert.simulation.reference import simulate_reference
 from convert.simulation.results import Simulation
 
@@ -28,6 +29,7 @@ __all__ = [
     "ConvertError",
     "Graph",
     "Simulation",
+    "SpikingModule",
     "SpikingNetwork",
     "Traced",
     "convert",
