@@ -14,12 +14,13 @@ from convert.config import ConvertConfig
 from convert.errors import ConvertError
 from convert.graph.ir import Graph
 from convert.network import SpikingNetwork, threshold_balanced
-from convert.pipeline import Conversion, convert
+from convert.pipeline import Conversion, convert, reopened
 from convert.reading.sklearn_model import from_estimator
 from convert.reading.sources import identify
 from convert.reading.torch_file import load_module
 from convert.reading.tracing import Traced, trace
 from convert.simulation.engine import simulate
+from convert.simulation.module import SpikingModule
 from convert.simulation.reference import simulate_reference
 from convert.simulation.results import Simulation
 
@@ -29,12 +30,14 @@ __all__ = [
     "ConvertError",
     "Graph",
     "Simulation",
+    "SpikingModule",
     "SpikingNetwork",
     "Traced",
     "convert",
     "from_estimator",
     "identify",
     "load_module",
+    "reopened",
     "simulate",
     "simulate_reference",
     "threshold_balanced",

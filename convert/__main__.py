@@ -13,6 +13,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -32,7 +33,9 @@ from convert.config import ConvertConfig
 from convert.errors import ConfigError, ConvertError, WriteError
 from convert.reading.hints import Hints
 from convert.writing.artefact import to_bytes
+from convert.writing.nir_wiring import nir_library
 from evaluate.errors import EvaluateError
+from evaluate.fidelity import export_nir
 from evaluate.job import Report, Request, inspect, perform
 from evaluate.records import Run, write_atomically, write_run
 from reports import ReportError, render, summary
@@ -62,11 +65,19 @@ EXAMPLES = """Examples:
       what would become of every operation, in seconds; exit status 2 if it cannot be converted
 
 \b
+  python -m convert model.snn/snn.safetensors --data npz:test.npz
+      the spiking network of an earlier run, without the original
+
+\b
   python -m convert model.pt --data fashion-mnist --neuron if --steps 4,8,16 --limit 1000
       another neuron, other steps, fewer samples
 """
 
-MODEL = "A file, told from its content: torch.save, torch.export, TorchScript, safetensors; or zoo:NAME."
+MODEL = (
+    "A file, told from its content: torch.save, torch.export, TorchScript, safetensors, ONNX, skops, or the "
+    "snn.safetensors of an earlier run; or zoo:NAME."
+)
+NIR = "Also write native.nir and faithful.nir, and check how readers understand them (extra nir)."
 DATA = "What is scored: digits, fashion-mnist[:DIR] or npz:FILE. Default: the data a zoo network names; else noise."
 CALIBRATION = "Samples that set the thresholds. Default: the training split of the data."
 ARCH = "For a file of weights: the network's code, such as net.py:Net or 'net.py:Net(28, width=2)'. It is run."
@@ -112,6 +123,7 @@ def main(
         bool, typer.Option("--check", help="Only say what would become of every operation; no data are loaded.")
     ] = False,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Output folder. Default: MODEL.snn")] = None,
+    nir: Annotated[bool, typer.Option("--nir", help=NIR)] = False,
     json_output: Annotated[
         bool, typer.Option("--json", help="Print the run file, or the table of --check, as JSON.")
     ] = False,
@@ -134,8 +146,8 @@ def main(
         )  # fmt: skip
         if check:
             _check(request, json_output)
-        folder = out or Path(f"{model.removeprefix('zoo:').removesuffix('.pt').removesuffix('.pth')}.snn")
-        run = _job(request, folder)
+        folder = out or _folder(model)
+        run = _job(request, folder, nir)
     except (ConvertError, ZooError, EvaluateError, ReportError) as error:
         _fail(str(error))
     except KeyboardInterrupt:
@@ -147,11 +159,14 @@ def main(
         sys.stdout.write("\n".join(summary(run)) + f"\nReport: {folder / 'report.md'}\n")
 
 
-def _job(request: Request, out: Path) -> Run:
+def _job(request: Request, out: Path, nir: bool) -> Run:
     """Perform the request and write the folder, all of it or nothing."""
+    if nir:
+        nir_library()
     with _staged(out) as folder:
+        export = partial(export_nir, folder, request.steps[-1], request.seed) if nir else None
         with _progress() as report:
-            run, conversion = perform(request, report)
+            run, conversion = perform(request, report, export)
         write_atomically(folder / "snn.safetensors", to_bytes(conversion.snn))
         write_run(run, folder / "run.json")
         render(run, folder)
@@ -163,6 +178,14 @@ def _check(request: Request, json_output: bool) -> NoReturn:
     found = inspect(request)
     sys.stdout.write(found.to_json() if json_output else found.to_text())
     raise SystemExit(0 if found.converts else 2)
+
+
+def _folder(model: str) -> Path:
+    """Where a run goes that does not say where: beside the model, and never over the run that an artefact is of."""
+    if model.endswith("snn.safetensors"):
+        folder = Path(model).parent
+        return folder.with_name(f"{folder.name.removesuffix('.snn') or 'model'}.again.snn")
+    return Path(f"{model.removeprefix('zoo:').removesuffix('.pt').removesuffix('.pth')}.snn")
 
 
 def _fail(message: str) -> NoReturn:

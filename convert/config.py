@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from convert.errors import ConfigError
-from convert.network import INPUT_CODES
+from convert.network import INPUT_CODES, SpikingNetwork
 from convert.neurons.families import NEURONS, time_constants
+from convert.neurons.leaky import LeakyNeuron
 from convert.normalisation.rules import RULES
 
 __all__ = ["ConvertConfig"]
@@ -89,6 +91,30 @@ class ConvertConfig:
     def taus_s(self) -> tuple[float, float]:
         """(tau_mem, tau_syn) in seconds of the chosen neuron."""
         return time_constants(self.neuron, self.tau_mem_ms / 1000, self.tau_syn_ms / 1000)
+
+    @property
+    def input_range(self) -> tuple[float, float]:
+        """Lowest and highest input."""
+        return self.input_low, self.input_high
+
+    @classmethod
+    def of_network(cls, network: SpikingNetwork) -> ConvertConfig:
+        """The options that made `network`, from its provenance; its own neurons and step have the last word."""
+        known = {field.name for field in fields(cls)}
+        try:
+            stored = json.loads(network.provenance.get("config", "{}"))
+            given: dict[str, Any] = {k: math.inf if v == "inf" else v for k, v in stored.items() if k in known}
+            remembered = cls(**given)
+        except (ValueError, TypeError, AttributeError):
+            remembered = cls()
+        neuron = next((site.neuron for site in network.sites.values()), LeakyNeuron())
+        name = "seed" if neuron.tau_syn_s else "if" if neuron.tau_mem_s == math.inf else "lif"
+        own: dict[str, Any] = {"neuron": name, "dt_ms": network.dt_s * 1000, "input_code": network.input_code}
+        if neuron.tau_mem_s < math.inf:
+            own["tau_mem_ms"] = neuron.tau_mem_s * 1000
+        if neuron.tau_syn_s:
+            own["tau_syn_ms"] = neuron.tau_syn_s * 1000
+        return replace(remembered, **own)
 
     def as_record(self) -> dict[str, Any]:
         """Plain JSON; an infinite time constant is written as text."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -79,12 +80,25 @@ class SpikingNetwork:
         if activations != set(self.sites):
             raise GraphError(f"neurons at {sorted(self.sites)}, activations at {sorted(activations)}; must be the same")
         for name, site in self.sites.items():
-            if not bool((site.threshold > 0).all() and torch.isfinite(site.threshold).all()):
-                raise GraphError(f"{name}: thresholds must be positive and finite")
+            if not bool((site.threshold > 0).all() and (site.quantum > 0).all()):
+                raise GraphError(f"{name}: got a threshold or quantum that is not positive; expected more than 0")
+        if unscaled := [node.name for node in self.graph if node.name not in self.scales]:
+            raise GraphError(f"{', '.join(unscaled)}: got no scale; expected one for each node")
+        for name, value in self._numbers():
+            if not bool(torch.isfinite(value).all()) or not _fits(value, self.graph[name].shape):
+                raise GraphError(
+                    f"{name}: got a scale, threshold, quantum or potential of shape {tuple(value.shape)} that is not "
+                    f"finite or does not fit {self.graph[name].shape}; expected finite numbers of that shape"
+                )
         if self.input_code not in INPUT_CODES:
             raise GraphError(f"input code {self.input_code!r}; expected one of {', '.join(INPUT_CODES)}")
-        if not self.dt_s > 0:
-            raise GraphError(f"dt is {self.dt_s} s; expected more than 0")
+        if not 0 < self.dt_s < math.inf:
+            raise GraphError(f"dt is {self.dt_s} s; expected more than 0, and finite")
+
+    def _numbers(self) -> list[tuple[str, Tensor]]:
+        """Everything per neuron and per node, beside the weights, which the graph has checked."""
+        sites = [(name, value) for name, s in self.sites.items() for value in (s.threshold, s.quantum, s.initial)]
+        return [*sites, *((node.name, self.scales[node.name]) for node in self.graph)]
 
     def neuron_count(self) -> int:
         """Number of neurons."""
@@ -94,6 +108,21 @@ class SpikingNetwork:
         """Nodes that emit spikes, and whether theirs are signed."""
         signed = {name: site.neuron.signed for name, site in self.sites.items()}
         return {self.graph.input.name: True, **signed} if self.input_code == "poisson" else signed
+
+    def moving(self) -> set[str]:
+        """Nodes whose value changes from step to step: they depend on spikes."""
+        emitters = self.spiking()
+        found: set[str] = set()
+        for node in self.graph:
+            if node.name in emitters or found & set(node.inputs):
+                found.add(node.name)
+        return found
+
+
+def _fits(value: Tensor, shape: tuple[int, ...]) -> bool:
+    """Whether `value` broadcasts against one sample of `shape`."""
+    padded = (1,) * (len(shape) - value.ndim) + tuple(value.shape)
+    return len(padded) == len(shape) and all(a in (1, b) for a, b in zip(padded, shape, strict=True))
 
 
 def threshold_balanced(network: SpikingNetwork) -> SpikingNetwork:

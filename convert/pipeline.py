@@ -1,4 +1,4 @@
-"""convert(): the whole story of a conversion."""
+"""convert(): the whole story of a conversion; reopened(): a conversion whose original is gone."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from dataclasses import dataclass, field, replace
 from torch import Tensor
 
 from convert.config import ConvertConfig
-from convert.graph.folding import fold
+from convert.graph.folding import fold, rebuild
 from convert.graph.ir import Graph
 from convert.graph.readout import Head, heads_of
 from convert.network import SpikingNetwork
 from convert.normalisation.bounds import bounded_thresholds
 from convert.normalisation.calibration import calibrate_potentials
 from convert.normalisation.rules import Threshold, thresholds
-from convert.normalisation.scaling import normalise
+from convert.normalisation.scaling import GAIN, normalise
 from convert.normalisation.statistics import LayerStats, observe
 from convert.reading.coverage import Coverage
 from convert.reading.tracing import Traced
 
-__all__ = ["POTENTIAL_SAMPLES", "Conversion", "convert", "effort", "with_provenance"]
+__all__ = ["POTENTIAL_SAMPLES", "Conversion", "convert", "effort", "reopened", "with_provenance"]
 
 POTENTIAL_SAMPLES = 128
 """Calibration samples on which initial potentials are chosen: each is simulated once for every population."""
@@ -32,8 +32,8 @@ class Conversion:
 
     Parameters
     ----------
-    ann : Graph
-        The network as read.
+    ann : Graph or None
+        The network as read; None where only the spiking network is left (`reopened`).
     folded : Graph
         The same function in the form that was normalised; its node names are the spiking network's.
     snn : SpikingNetwork
@@ -48,7 +48,7 @@ class Conversion:
         The outputs of the original network and what it applies to them, one at least.
     """
 
-    ann: Graph
+    ann: Graph | None
     folded: Graph
     snn: SpikingNetwork
     stats: dict[str, LayerStats] | None
@@ -124,3 +124,18 @@ def with_provenance(conversion: Conversion, **provenance: str) -> Conversion:
     """The same conversion whose network says where it comes from."""
     merged = {**conversion.snn.provenance, **provenance}
     return replace(conversion, snn=replace(conversion.snn, provenance=merged))
+
+
+def reopened(network: SpikingNetwork) -> Conversion:
+    """The view of a spiking network read from its file: what it is, without the network that it was made from.
+
+    `folded` has the structure of the original, layer for layer, but the spiking network's weights.
+    """
+    gains = {node.name: node.inputs[0] for node in network.graph if node.place.endswith(GAIN)}
+    layers = [
+        replace(node, inputs=tuple(gains.get(name, name) for name in node.inputs))
+        for node in network.graph
+        if node.name not in gains
+    ]
+    folded = rebuild(layers, gains.get(network.graph.output, network.graph.output))
+    return Conversion(None, folded, network, None, {}, (), ConvertConfig.of_network(network))

@@ -19,7 +19,7 @@ from evaluate.latency import milliseconds
 from evaluate.operations import CONVENTIONS, OpCount, count_operations
 from evaluate.records import Metric, Run, content_hash
 from evaluate.runner import Measurement
-from evaluate.scores import Numbers, scored
+from evaluate.scores import NO_ANN, Numbers, scored
 from evaluate.tasks import Plan, plan
 
 __all__ = ["Case", "assemble"]
@@ -87,7 +87,7 @@ def assemble(
     EvaluateError
         Labels that do not belong to the outputs of the network.
     """
-    asked = plan("auto", conversion.heads or heads_of(conversion.ann), labels) if asked is None else asked
+    asked = plan("auto", conversion.heads or heads_of(conversion.folded), labels) if asked is None else asked
     view = _View(conversion, measured, asked)
     config = conversion.config.as_record() | dict(case.options)
     record = {
@@ -171,6 +171,9 @@ def _cost_metrics(view: _View) -> list[Metric]:
                note="of the SNN on analog input, computed once and cached"),
     ]  # fmt: skip
     for network in ("ann", "ann_sparse", "snn"):
+        if network == "ann_sparse" and view.conversion.ann is None:
+            rows.append(Metric("energy.ann_sparse_j", None, "J", "lower", note=NO_ANN))
+            continue
         span = price.energy(network)
         rows.append(Metric(f"energy.{network}_j", span.value, "J", "lower", n, span.low, span.high,
                            f"modelled by {name}, not measured; {meaning}"))  # fmt: skip
@@ -231,13 +234,23 @@ def _assumptions(view: _View) -> dict[str, Any]:
             "from a table; fire sign(V) if |V| >= q / 2"
         )
     return {
-        "energy": as_record(view.model, view.prices[-1]),
+        "energy": _energy(view),
         "baselines": baselines_record(),
         "counting": list(CONVENTIONS),
         "statistics": list(_NUMBERS if isinstance(view.heads[0], Numbers) else _STATISTICS),
         "neuron": equations,
         "limits": _limits(tau_mem_s, view),
     }
+
+
+def _energy(view: _View) -> dict[str, Any]:
+    """The energy model's record, without what needs the activity of an ANN that is not there."""
+    record = as_record(view.model, view.prices[-1])
+    if view.conversion.ann is None:
+        for part in ("terms", "totals", "ratio"):
+            record[part] = {name: value for name, value in record[part].items() if name != "ann_sparse"}
+        record["verdict"] = [line for line in record["verdict"] if "skips zero activations" not in line]
+    return record
 
 
 def _limits(tau_mem_s: float, view: _View) -> list[str]:

@@ -1,36 +1,46 @@
-"""perform(): one case from a model to its run, the main job without its command line."""
+"""perform(): one case from a model to its run, the main job without its command line.
+
+A model is a trained network, which is converted first, or the file of a spiking network, which is run as it is.
+"""
 
 from __future__ import annotations
 
 import json
 import platform
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 import zoo
 from convert.config import ConvertConfig
 from convert.errors import ConfigError, GraphError, InputShapeError, NoNeuronError, UnsupportedOpError
 from convert.graph.readout import heads_of
-from convert.pipeline import Conversion, convert, effort, with_provenance
+from convert.network import SpikingNetwork
+from convert.pipeline import Conversion, convert, effort, reopened, with_provenance
 from convert.reading.hints import Hints
 from convert.reading.models import Model, from_module, open_model
+from convert.reading.sources import Source, identify
 from convert.reading.tracing import Traced
+from convert.writing.artefact import load
 from evaluate.assembly import Case, assemble
 from evaluate.inputs import Inputs, Wanted, gather
 from evaluate.inspection import Inspection
 from evaluate.records import Run
 from evaluate.runner import measure
-from evaluate.tasks import TASKS, plan
+from evaluate.tasks import TASKS, Plan, plan
 
-__all__ = ["Report", "Request", "inspect", "perform"]
+__all__ = ["Export", "Report", "Request", "inspect", "perform"]
 
 Report = Callable[[str, int, int], None]
 """Called with the stage, the samples done since the last call, and how many the stage has in all."""
+
+Export = Callable[[SpikingNetwork, Tensor], Sequence[dict[str, Any]]]
+"""Called with the spiking network and the scored samples."""
 
 
 @dataclass(frozen=True)
@@ -95,14 +105,95 @@ class Request:
             raise ConfigError("\n".join(wrong))
 
 
-def perform(request: Request, report: Report = lambda stage, done, total: None) -> tuple[Run, Conversion]:
+def perform(
+    request: Request, report: Report = lambda stage, done, total: None, export: Export | None = None
+) -> tuple[Run, Conversion]:
     """Read, convert, run both networks, compare.
+
+    Parameters
+    ----------
+    export : callable, optional
+        Writes the spiking network in other formats and tells how each is understood; its records go into the run.
 
     Raises
     ------
     ConvertError, zoo.ZooError, EvaluateError
         An unsupported model is refused before any data are loaded.
     """
+    prepared = _reopened(request) or _converted(request, report)
+    conversion, inputs = prepared.conversion, prepared.inputs
+    total = len(inputs.x)
+    measured = measure(conversion, inputs.x, request.steps, request.seed, request.memory_mb << 20, request.device,
+                       lambda n: report("simulate", n, total), prepared.asked)  # fmt: skip
+    notes = (*prepared.notes, *inputs.notes)
+    run = assemble(prepared.case, conversion, measured, inputs.labels, prepared.seconds, notes, prepared.asked)
+    exports = () if export is None else export(conversion.snn, inputs.x)
+    return replace(run, exports=tuple(exports)), conversion
+
+
+@dataclass(frozen=True, eq=False)
+class _Prepared:
+    """A spiking network with the samples it will run on."""
+
+    conversion: Conversion
+    inputs: Inputs
+    case: Case
+    asked: Plan
+    seconds: dict[str, float]
+    notes: tuple[str, ...]
+
+
+def _reopened(request: Request) -> _Prepared | None:
+    """The spiking network in an artefact; None where the model is another kind of file."""
+    source = None if request.model.startswith("zoo:") else identify(Path(request.model))
+    if source is None or source.kind != "snn":
+        return None
+    begin = time.perf_counter()
+    _refuse_conversion_options(request)
+    network = load(source.path)
+    seconds = {"read": time.perf_counter() - begin}
+    wanted = Wanted(request.data, None, request.limit, 1, request.seed, *request.config.input_range)
+    inputs = gather(wanted, network.graph.input.shape)
+    made = {"spec": None, "samples": 0, "note": "the artefact's own thresholds",
+            "sha256": network.provenance.get("calibration_sha256", "none")}  # fmt: skip
+    inputs = replace(inputs, calibration=None, calibration_record=made)
+    conversion = reopened(network)
+    asked = plan(request.task, heads_of(conversion.folded), inputs.labels)
+    case = _case(request, _described_file(source, network), inputs)
+    return _Prepared(conversion, inputs, case, asked, seconds, _origin(network))
+
+
+def _refuse_conversion_options(request: Request) -> None:
+    """A converted network has its neurons and thresholds already."""
+    usual, given = asdict(ConvertConfig()), asdict(request.config)
+    unused = {"input_low", "input_high"}
+    changed = [f"--{name.replace('_', '-')}" for name in given if given[name] != usual[name] and name not in unused]
+    changed += ["--calibration"] if request.calibration else []
+    if changed:
+        raise ConfigError(
+            f"{request.model}: got {', '.join(changed)} for a spiking network; expected none of the options of a "
+            "conversion, the file holds its neurons and thresholds: leave them out, or convert the original again"
+        )
+
+
+def _described_file(source: Source, network: SpikingNetwork) -> dict[str, Any]:
+    origin = Path(network.provenance.get("source", source.path.stem)).name
+    return {"name": f"{origin.removeprefix('zoo:')} (spiking)", "origin": str(source.path), "format": "spiking network",
+            "sha256": source.sha256, "parameters": network.graph.parameter_count()}  # fmt: skip
+
+
+def _origin(network: SpikingNetwork) -> tuple[str, ...]:
+    made = network.provenance
+    told = (
+        f"{made['source']} (sha256 {made['source_sha256']})" if {"source", "source_sha256"} <= set(made) else "unknown"
+    )
+    return (
+        "The model is a spiking network's file: it was run as it is. What compares it with the network that it was "
+        f"made from is unmeasured. That network: {told}.",
+    )
+
+
+def _converted(request: Request, report: Report) -> _Prepared:
     begin = time.perf_counter()
     model = _open(request.model, request.hints)
     spec = request.data or model.data
@@ -111,17 +202,13 @@ def perform(request: Request, report: Report = lambda stage, done, total: None) 
     config = request.config
     inputs = gather(
         Wanted(spec, request.calibration, request.limit, request.calibration_samples, request.seed,
-               config.input_low, config.input_high), shape,
+               *config.input_range), shape,
     )  # fmt: skip
     asked = plan(request.task, heads_of(traced.graph, traced.heads), inputs.labels)
     conversion = _convert(request, model, traced, inputs, report)
     seconds = {"read": read - begin, "convert": time.perf_counter() - read}
-    total = len(inputs.x)
-    measured = measure(conversion, inputs.x, request.steps, request.seed, request.memory_mb << 20, request.device,
-                       lambda n: report("simulate", n, total), asked)  # fmt: skip
-    run = assemble(_case(request, model, inputs), conversion, measured, inputs.labels, seconds,
-                   (*model.notes, *notes, *inputs.notes), asked)  # fmt: skip
-    return run, conversion
+    case = _case(request, _described(model, request.hints), inputs)
+    return _Prepared(conversion, inputs, case, asked, seconds, (*model.notes, *notes))
 
 
 def inspect(request: Request) -> Inspection:
@@ -207,9 +294,7 @@ def _described(model: Model, hints: Hints) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _case(request: Request, model: Model, inputs: Inputs) -> Case:
+def _case(request: Request, described: dict[str, Any], inputs: Inputs) -> Case:
     options = {"steps": request.steps[-1], "record": list(request.steps), "seed": request.seed, "limit": request.limit,
                "calibration_samples": request.calibration_samples, "task": request.task}  # fmt: skip
-    return Case(
-        _described(model, request.hints), inputs.data_record, inputs.calibration_record, options, request.command
-    )
+    return Case(described, inputs.data_record, inputs.calibration_record, options, request.command)

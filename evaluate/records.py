@@ -88,6 +88,8 @@ class Run:
     assumptions: dict[str, Any]
     environment: dict[str, Any]
     notes: tuple[str, ...] = ()
+    exports: tuple[dict[str, Any], ...] = ()
+    """Verdicts on exported files, one for each form, target and reading."""
     schema: str = field(default=SCHEMA)
 
     def metric(self, name: str) -> Metric:
@@ -139,7 +141,8 @@ def read_run(path: Path | str) -> Run:
     try:
         metrics = tuple(Metric(**metric) for metric in record.pop("metrics"))
         layers, notes = tuple(record.pop("layers")), tuple(record.pop("notes", ()))
-        return Run(metrics=metrics, layers=layers, notes=notes, **record)
+        exports = tuple(record.pop("exports", ()))
+        return Run(metrics=metrics, layers=layers, notes=notes, exports=exports, **record)
     except (TypeError, ValueError, KeyError) as error:
         raise RunFileError(f"{path}: damaged run file ({error}); convert the model again") from error
 

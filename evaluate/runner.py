@@ -32,7 +32,8 @@ class Measurement:
     ----------
     answers : tuple of arrays (samples, steps, ...)
         What the spiking network says after each step, head by head; see `evaluate.tasks.Task.answers`.
-    ann_answers : tuple of arrays (samples, ...)
+    ann_answers : tuple of arrays (samples, ...), or None
+        None where there is no ANN to run: a spiking network read from its file.
     spikes : dict
         Node -> (len(record), *shape): mean spikes per sample of each element up to each recorded step.
     nonzero : dict
@@ -44,7 +45,7 @@ class Measurement:
     """
 
     answers: tuple[Array, ...]
-    ann_answers: tuple[Array, ...]
+    ann_answers: tuple[Array, ...] | None
     spikes: dict[str, Tensor]
     nonzero: dict[str, Tensor]
     record: tuple[int, ...]
@@ -76,7 +77,7 @@ def measure(
     asked : Plan, optional
         What counts as an answer; by default what the outputs alone suggest.
     """
-    asked = plan("auto", conversion.heads or heads_of(conversion.ann), None) if asked is None else asked
+    asked = plan("auto", conversion.heads or heads_of(conversion.folded), None) if asked is None else asked
     kept = tuple(sorted(set(record)))
     totals = _Totals(conversion, kept, asked)
     size = batch_within(conversion.snn, memory_bytes)
@@ -98,16 +99,16 @@ class _Totals:
         self.spikes: dict[str, Tensor] = {}
         self.nonzero: dict[str, Tensor] = {}
         self.seconds = {"ann": 0.0, "simulate": 0.0}
-        graph = conversion.ann
         self.read_by: dict[str, list[str]] = {}
-        for node in graph:
+        for node in conversion.ann or ():
             if isinstance(node.op, ir.WEIGHTED):
                 self.read_by.setdefault(node.inputs[0], []).append(node.name)
 
     def add(self, x: Tensor, seed: int, samples: range, device: str) -> None:
         """Both networks on one batch."""
         begin = time.perf_counter()
-        self.ann.append(self.asked.answers(self._analog(self.conversion.ann, x)))
+        if self.conversion.ann is not None:
+            self.ann.append(self.asked.answers(self._analog(self.conversion.ann, x)))
         between = time.perf_counter()
         result = simulate(self.conversion.snn, x, self.record[-1], self.record, seed, samples, device)
         said = self.asked.answers(result.output.flatten(0, 1))
@@ -130,7 +131,7 @@ class _Totals:
         """Means over the samples."""
         return Measurement(
             tuple(np.concatenate(parts) for parts in zip(*self.answers, strict=True)),
-            tuple(np.concatenate(parts) for parts in zip(*self.ann, strict=True)),
+            tuple(np.concatenate(parts) for parts in zip(*self.ann, strict=True)) if self.ann else None,
             {name: total / self.samples for name, total in self.spikes.items()},
             {name: total / self.samples for name, total in self.nonzero.items()},
             self.record,

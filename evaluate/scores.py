@@ -15,11 +15,12 @@ from evaluate.regression import Estimate, r2, r2_curve, r2_difference, rmse
 from evaluate.statistics import describe, paired_difference, wilson
 from evaluate.tasks import Task
 
-__all__ = ["Decisions", "Numbers", "Scores", "scored"]
+__all__ = ["NO_ANN", "Decisions", "Numbers", "Scores", "scored"]
 
 Array = npt.NDArray[Any]
 
 _UNLABELLED = "there are no labels; name labelled samples, e.g. --data npz:FILE with arrays x and y"
+NO_ANN = "the model is a spiking network without its original; convert the original to compare them"
 _NUMBERS = "not defined for regression: numbers are not right or wrong; see ann.r2, snn.r2 and snn.relative_error"
 _SAME = {
     "classes": "same class as the ANN",
@@ -35,16 +36,17 @@ class Decisions:
     Parameters
     ----------
     answers : (n, steps) integers, or (n, steps, labels) booleans
-    ann : (n,) or (n, labels)
+    ann : (n,) or (n, labels), or None
+        None for a spiking network without its original.
     truth : like `ann`, or None
     """
 
-    def __init__(self, task: Task, answers: Array, ann: Array, truth: Array | None, dt_s: float) -> None:
+    def __init__(self, task: Task, answers: Array, ann: Array | None, truth: Array | None, dt_s: float) -> None:
         self.task, self.answers, self.ann, self.truth, self.dt_s = task, answers, ann, truth, dt_s
         self.n, self.steps = answers.shape[:2]
-        self.same = _equal(answers, ann[:, None])
+        self.same = None if ann is None else _equal(answers, ann[:, None])
         self.right = None if truth is None else _equal(answers, truth[:, None])
-        self.ann_right = None if truth is None else _equal(ann, truth)
+        self.ann_right = None if truth is None or ann is None else _equal(ann, truth)
 
     def headline(self) -> list[Metric]:
         """Every metric of a run that depends on the answers."""
@@ -52,24 +54,30 @@ class Decisions:
 
     def brief(self) -> list[Metric]:
         """The score of each network, their difference, their agreement."""
-        agreeing = int(self.same[:, -1].sum())
-        bound = wilson(agreeing, self.n)
-        agreement = Metric("agreement", agreeing / self.n, "fraction", "higher", self.n, bound.low, bound.high,
-                           f"{_SAME[self.task.kind]} after {self.steps} steps; Wilson interval")  # fmt: skip
-        if self.right is None or self.ann_right is None:
+        if self.right is None:
             names = ("ann.accuracy", "snn.accuracy", "accuracy.difference")
-            return [*(Metric(name, None, "fraction", "higher", note=_UNLABELLED) for name in names), agreement]
-        rows = []
-        for name, right in (("ann.accuracy", self.ann_right), ("snn.accuracy", self.right[:, -1])):
-            interval = wilson(int(right.sum()), self.n)
-            when = f" after {self.steps} steps" if name.startswith("snn") else ""
-            note = f"{_RIGHT[self.task.kind]}Wilson interval{when}"
-            rows.append(Metric(name, int(right.sum()) / self.n, "fraction", "higher", self.n, interval.low,
-                               interval.high, note))  # fmt: skip
-        gap = paired_difference(self.ann_right, self.right[:, -1])
-        rows.append(Metric("accuracy.difference", gap.difference, "fraction", "higher", self.n, gap.interval.low,
-                           gap.interval.high, describe(gap)))  # fmt: skip
-        return [*rows, agreement, *self._labels()]
+            return [*(Metric(n, None, "fraction", "higher", note=_UNLABELLED) for n in names), self._agreement()]
+        right, after = self.right[:, -1], f" after {self.steps} steps"
+        snn = self._proportion("snn.accuracy", right, f"{_RIGHT[self.task.kind]}Wilson interval{after}")
+        if self.ann_right is None:
+            none = (Metric(n, None, "fraction", "higher", note=NO_ANN) for n in ("ann.accuracy", "accuracy.difference"))
+            return [*none, snn, self._agreement(), *self._labels()]
+        ann = self._proportion("ann.accuracy", self.ann_right, f"{_RIGHT[self.task.kind]}Wilson interval")
+        gap = paired_difference(self.ann_right, right)
+        difference = Metric("accuracy.difference", gap.difference, "fraction", "higher", self.n, gap.interval.low,
+                            gap.interval.high, describe(gap))  # fmt: skip
+        return [ann, snn, difference, self._agreement(), *self._labels()]
+
+    def _agreement(self) -> Metric:
+        if self.same is None:
+            return Metric("agreement", None, "fraction", "higher", note=NO_ANN)
+        note = f"{_SAME[self.task.kind]} after {self.steps} steps; Wilson interval"
+        return self._proportion("agreement", self.same[:, -1], note)
+
+    def _proportion(self, name: str, right: Array, note: str) -> Metric:
+        count = int(right.sum())
+        bound = wilson(count, self.n)
+        return Metric(name, count / self.n, "fraction", "higher", self.n, bound.low, bound.high, note)
 
     def _labels(self) -> list[Metric]:
         """Label by label: what a set that must be right as a whole does not show."""
@@ -77,6 +85,8 @@ class Decisions:
             return []
         rows = []
         for name, said in (("ann", self.ann), ("snn", self.answers[:, -1])):
+            if said is None:
+                continue
             hits = int((said & self.truth).sum())
             marked = int(said.sum()) + int(self.truth.sum())
             rows.append(Metric(f"{name}.label_accuracy", float((said == self.truth).mean()), "fraction", "higher",
@@ -90,7 +100,7 @@ class Decisions:
         for points in (0.5, 0.1):
             name = f"latency.steps_within_{points}pp"
             if self.right is None or self.ann_right is None:
-                reached, note = None, _UNLABELLED
+                reached, note = None, _UNLABELLED if self.right is None else NO_ANN
             else:
                 counts = self.right.sum(0).tolist()
                 reached = steps_within(counts, int(self.ann_right.sum()), self.n, points)
@@ -105,7 +115,7 @@ class Decisions:
 
     def row(self, t: int, interval: bool = False) -> dict[str, Any]:
         """Fields of the curve after step `t`, which counts from 1."""
-        agreement = float(self.same[:, t - 1].mean())
+        agreement = None if self.same is None else float(self.same[:, t - 1].mean())
         if self.right is None:
             none = {"accuracy_low": None, "accuracy_high": None} if interval else {}
             return {"accuracy": None, **none, "agreement": agreement}
@@ -121,13 +131,13 @@ class Numbers:
     Parameters
     ----------
     answers : (n, steps, outputs)
-    ann, truth : (n, outputs)
+    ann, truth : (n, outputs), or None
     """
 
-    def __init__(self, task: Task, answers: Array, ann: Array, truth: Array | None, dt_s: float) -> None:
+    def __init__(self, task: Task, answers: Array, ann: Array | None, truth: Array | None, dt_s: float) -> None:
         self.task, self.answers, self.ann, self.truth, self.dt_s = task, answers, ann, truth, dt_s
         self.n, self.steps = answers.shape[:2]
-        self.to_ann = r2_curve(answers, ann)
+        self.to_ann = None if ann is None else r2_curve(answers, ann)
         self.to_truth = None if truth is None else r2_curve(answers, truth)
 
     def headline(self) -> list[Metric]:
@@ -142,6 +152,8 @@ class Numbers:
         """R2 and RMSE against the labels, and the distance of the SNN from the ANN."""
         last = self.answers[:, -1]
         after = f"after {self.steps} steps; delta-method interval"
+        if self.ann is None:
+            return self._alone(last, after)
         apart, off = self._relative(self.steps), rmse(last, self.ann)
         spread = "of the standard deviation of the ANN's outputs"
         missing = "undefined: the ANN gives the same output for every sample"
@@ -167,6 +179,15 @@ class Numbers:
         ]
         return [*fits, *errors, *own]
 
+    def _alone(self, last: Array, after: str) -> list[Metric]:
+        """The score of a spiking network without its original."""
+        if self.truth is None:
+            return [Metric("snn.r2", None, "R2", "higher", note=_UNLABELLED)]
+        found = r2(last, self.truth)
+        note = f"against the labels {after}" if found else "undefined: the labels are the same for every sample"
+        off = _metric("snn.rmse", rmse(last, self.truth), "output units", "lower", self.n, "against the labels")
+        return [_metric("snn.r2", found, "R2", "higher", self.n, note), off]
+
     def _relative(self, t: int) -> float | None:
         return None if self.to_ann is None else math.sqrt(max(0.0, 1 - float(self.to_ann[t - 1])))
 
@@ -175,8 +196,8 @@ class Numbers:
         return relative is not None and relative <= percent / 100
 
     def _latency(self) -> list[Metric]:
-        rows = []
-        for percent in (5, 1):
+        rows: list[Metric] = []
+        for percent in (5, 1) if self.ann is not None else ():
             late = [t for t in range(1, self.steps + 1) if not self._is_within(t, percent)]
             reached = None if late and late[-1] == self.steps else (late[-1] + 1 if late else 1)
             within = f"relative error to the ANN stays at {percent} % or less"
@@ -202,12 +223,13 @@ class Numbers:
 Scores = Decisions | Numbers
 
 
-def scored(tasks: Sequence[Task], answers: Sequence[Array], ann: Sequence[Array], truths: Sequence[Array | None],
+def scored(tasks: Sequence[Task], answers: Sequence[Array], ann: Sequence[Array] | None, truths: Sequence[Array | None],
            dt_s: float) -> list[Scores]:  # fmt: skip
     """The scores of every head."""
+    originals: Sequence[Array | None] = [None] * len(tasks) if ann is None else ann
     return [
         (Numbers if task.kind == "regression" else Decisions)(task, said, of_ann, truth, dt_s)
-        for task, said, of_ann, truth in zip(tasks, answers, ann, truths, strict=True)
+        for task, said, of_ann, truth in zip(tasks, answers, originals, truths, strict=True)
     ]
 
 

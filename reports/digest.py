@@ -43,6 +43,7 @@ def summary(run: Run) -> list[str]:
         "Published thresholds": findings.published(run),
         "Efficiency": findings.efficiency(run),
         "Coverage": _coverage(run),
+        **{f"NIR, {form} form": findings.exported(run, form) for form in findings.exported_forms(run)},
         "Warnings": f"{len(run.notes)}, listed in the report" if run.notes else "none",
     }
     if heads := fits.heads(run):

@@ -32,6 +32,8 @@ __all__ = [
     "energy",
     "energy_model",
     "energy_verdict",
+    "exported",
+    "exported_forms",
     "latency",
     "missing",
     "network_efficiency",
@@ -61,8 +63,11 @@ def accuracy(run: Run) -> str:
     if fits.is_regression(run):
         return fits.score(run)
     ann, snn, gap = (metric(run, name) for name in ("ann.accuracy", "snn.accuracy", "accuracy.difference"))
-    if ann.value is None or snn.value is None:
-        return missing(snn if snn.value is None else ann)
+    if snn.value is None:
+        return missing(snn)
+    if ann.value is None:
+        on = f" on {snn.samples:,} samples" if snn.samples else ""
+        return f"SNN {percent(snn.value, snn.samples)}{on}; of the ANN {missing(ann)}"
     both = f"ANN {percent(ann.value, ann.samples)}, SNN {percent(snn.value, snn.samples)}"
     samples = f" on {snn.samples:,} samples" if snn.samples else ""
     return f"{both}{samples}; {_difference(gap)}"
@@ -156,6 +161,29 @@ def _ratio_range(run: Run, key: str) -> str:
         return ""
     turns = ", so the order depends on the prices" if low < 1 < high else ""
     return f" ({significant(low)} to {significant(high)} over its price lists{turns})"
+
+
+def exported_forms(run: Run) -> list[str]:
+    """The forms of the exported files, each once."""
+    return list(dict.fromkeys(text(row, "form") for row in run.exports if isinstance(row, dict)))
+
+
+def exported(run: Run, form: str) -> str:
+    """How each reader understands the file of this form."""
+    return "; ".join(
+        " ".join(filter(None, (text(row, "target"), text(row, "version"), text(row, "reading")))) + f": {_verdict(row)}"
+        for row in run.exports
+        if isinstance(row, dict) and text(row, "form") == form
+    )
+
+
+def _verdict(row: dict[str, Any]) -> str:
+    error, same = number(row, "rate_error"), number(row, "same_class")
+    if error is None or same is None:
+        return f"{text(row, 'verdict')} ({text(row, 'why')})"
+    if text(row, "verdict") == "faithful":
+        return f"faithful (identical spike trains on {text(row, 'samples')} samples)"
+    return f"{text(row, 'verdict')} (rate error {error:.4f} spikes per step, {percent(same)} same decisions)"
 
 
 def seed_line(run: Run) -> tuple[float, str] | None:

@@ -12,6 +12,7 @@ from reports.quantities import UNMEASURED, count, interval, joules, percent, qua
 
 __all__ = [
     "coverage",
+    "exports",
     "facts",
     "metrics",
     "neurons",
@@ -119,6 +120,21 @@ def coverage(run: Run) -> str:
     keys = ("place", "op", "fate", "becomes", "why")
     rows = entries(run.case, "coverage")
     return table(["place", "operation", "fate", "becomes", "why"], ([text(row, k) for k in keys] for row in rows))
+
+
+def exports(run: Run) -> str:
+    """How each reader understands the exported files."""
+    rows = []
+    for row in (row for row in run.exports if isinstance(row, dict)):
+        error, spikes, classes = (number(row, key) for key in ("rate_error", "same_spikes", "same_class"))
+        reader = " ".join(filter(None, (text(row, "target"), text(row, "version"))))
+        figures = [
+            "" if error is None else f"{error:.4f}",
+            *("" if share is None else percent(share) for share in (spikes, classes)),
+        ]
+        rows.append([text(row, "form"), reader, text(row, "reading"), text(row, "verdict"), *figures, text(row, "why")])
+    headers = ["form", "reader", "reading", "verdict", "rate error", "same spikes", "same decisions", "why"]
+    return table(headers, rows)
 
 
 def facts(record: dict[str, Any]) -> str:

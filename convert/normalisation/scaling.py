@@ -23,7 +23,10 @@ from convert.network import Site, SpikingNetwork, rescaled
 from convert.neurons.families import make_neuron
 from convert.normalisation.rules import Threshold
 
-__all__ = ["normalise"]
+__all__ = ["GAIN", "normalise"]
+
+GAIN = " (gain)"
+"""Ends the place of a node that the original does not have: a change of units."""
 
 
 def normalise(
@@ -124,7 +127,7 @@ class _Work:
         if torch.equal(have, wanted):
             return name
         gain = Node(f"{name}_to_{reader}_{branch}", ir.Affine(self.scales[name] / scale, torch.zeros_like(scale)),
-                    (name,), self.graph[name].shape, f"{self.graph[reader].place} (gain)")  # fmt: skip
+                    (name,), self.graph[name].shape, f"{self.graph[reader].place}{GAIN}")  # fmt: skip
         self._append(gain, scale)
         return gain.name
 

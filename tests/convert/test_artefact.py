@@ -1,0 +1,63 @@
+"""The artefact: a spiking network that outlives the file and the class it came from."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from convert import ConvertConfig, SpikingNetwork, convert, simulate, simulate_reference, trace
+from convert.errors import UnknownFormatError
+from convert.writing.artefact import VERSION, from_bytes, load, to_bytes
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+
+
+def network(neuron: str, code: str) -> tuple[SpikingNetwork, torch.Tensor]:
+    torch.manual_seed(1)
+    model = nn.Sequential(
+        nn.Conv2d(2, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.AvgPool2d(2), nn.Flatten(), nn.Linear(36, 8),
+        nn.Tanh(), nn.Linear(8, 3),
+    ).eval()  # fmt: skip
+    x = torch.rand(5, 2, 6, 6, generator=torch.Generator().manual_seed(2))
+    return convert(trace(model, (2, 6, 6)), x, ConvertConfig(neuron=neuron, input_code=code)).snn, x
+
+
+@pytest.mark.parametrize("code", ["constant", "poisson"])
+@pytest.mark.parametrize("neuron", ["seed", "lif", "if"])
+def test_a_loaded_network_fires_the_same_spikes(neuron: str, code: str, tmp_path: Path) -> None:
+    snn, x = network(neuron, code)
+    (tmp_path / "snn.safetensors").write_bytes(to_bytes(snn))
+    again = load(tmp_path / "snn.safetensors")
+    before, after = (simulate(each, x, 20, seed=3) for each in (snn, again))
+    assert torch.equal(before.output, after.output)
+    assert all(torch.equal(before.counts[name], after.counts[name]) for name in snn.sites)
+
+
+def test_the_same_network_gives_the_same_bytes() -> None:
+    snn, _ = network("seed", "constant")
+    assert to_bytes(snn) == to_bytes(from_bytes(to_bytes(snn)))
+
+
+@pytest.mark.parametrize("file", sorted(GOLDEN.glob("artefact-v*.safetensors")), ids=lambda path: path.stem)
+def test_every_earlier_version_still_loads_and_fires_as_it_did(file: Path) -> None:
+    expected = json.loads(file.with_suffix(".json").read_text())
+    x = torch.linspace(0, 1, 4 * 16).reshape(4, 1, 4, 4).flip(-1)
+    for run in (simulate, simulate_reference):
+        result = run(load(file), x, expected["steps"])
+        assert {name: value.flatten(1).int().tolist() for name, value in result.counts.items()} == expected["counts"]
+        assert torch.allclose(result.output[-1], torch.tensor(expected["output"], dtype=torch.float64))
+
+
+def test_the_current_version_has_its_golden_file() -> None:
+    assert (GOLDEN / f"artefact-v{VERSION}.safetensors").exists()
+
+
+def test_a_later_version_is_refused_by_name() -> None:
+    snn, _ = network("if", "constant")
+    later = to_bytes(snn).replace(b'"version":"1"', b'"version":"9"')
+    with pytest.raises(UnknownFormatError, match="version '9'"):
+        from_bytes(later)
