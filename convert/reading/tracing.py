@@ -348,7 +348,7 @@ class _Reader:
 
     def _moved_to_the_readout(self, node: fx.Node, place: str, name: str) -> bool:
         """Take a softmax, log-softmax or sigmoid at the very end out of the graph."""
-        operator = _operator(node).removeprefix("_").removeprefix("special_")
+        operator = _readout(node)
         if operator not in READOUTS or not _ends_here(node):
             return False
         source = self.values.get(node.all_input_nodes[0].name)
@@ -373,7 +373,8 @@ class _Reader:
     def _behind_refusal(self, node: fx.Node) -> bool:
         """Whether an input was refused; the operation is then only named if it would be refused as well."""
         refused = any(n.name in self.values and self.values[n.name] is None for n in node.all_input_nodes)
-        return refused and (_operator(node) in OPERATORS or not isinstance(node.target, torch._ops.OpOverload))
+        supported = _operator(node) in OPERATORS or (_readout(node) in READOUTS and _ends_here(node))
+        return refused and (supported or not isinstance(node.target, torch._ops.OpOverload))
 
     def _data_names(self, node: fx.Node) -> list[str]:
         """Fx names of the arguments on the data path, in order, repeats kept."""
@@ -427,6 +428,11 @@ class _Reader:
 def _operator(node: fx.Node) -> str:
     """Name of the ATen operator that `node` calls, such as ``relu``; "" for other functions."""
     return str(node.target).partition(".")[2].partition(".")[0].removesuffix("_")
+
+
+def _readout(node: fx.Node) -> str:
+    """The same name as the read-out spells it."""
+    return _operator(node).removeprefix("_").removeprefix("special_")
 
 
 def _ends_here(node: fx.Node) -> bool:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from convert.errors import CorruptFileError, IncompleteModelError, LoadError
 from convert.reading.sources import Source
 
-__all__ = ["Weights", "find_weights", "load_safetensors", "rounding_notes", "strip_prefixes", "way_out"]
+__all__ = ["Weights", "find_weights", "load_safetensors", "rounding_notes", "state_of", "strip_prefixes", "way_out"]
 
 _USUAL = ("state_dict", "model_state_dict", "model_state", "model", "net", "network", "module", "params", "weights")
 _PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.")

@@ -401,7 +401,6 @@ def test_a_file_without_permission_is_refused(tmp_path):
     [
         (network().state_dict(), "a state_dict (4 entries: 0.weight, 0.bias, 2.weight, 2.bias)"),
         ({"epoch": 3, "state_dict": network().state_dict()}, "a checkpoint (2 entries: epoch, state_dict)"),
-        ({"model": network()}, "a checkpoint (1 entries: model)"),
         (OrderedDict(a=torch.ones(2)), "a state_dict"),
         ({}, "0 entries"),
     ],
@@ -411,6 +410,12 @@ def test_weights_without_a_network_are_refused_with_the_way_out(value, said, tmp
     message = refused(saved(tmp_path, value), IncompleteModelError)
     assert said in message
     assert "torch.save(model, 'model.pt')" in message
+
+
+def test_a_network_inside_a_checkpoint_is_found(tmp_path):
+    x = torch.rand(3, 8)
+    module = read(saved(tmp_path, {"epoch": 3, "model": network()}))
+    assert torch.equal(module(x), network()(x))
 
 
 @pytest.mark.parametrize(

@@ -126,3 +126,21 @@ def test_a_window_that_is_not_summed_lies_on_no_lattice():
         claim = carried(Graph((start, spikes, Node("p", op, ("s",), (1, 2))), "p"), {"s": False})["p"]
         assert claim.bits == bits
         assert claim.bound == (3.0 if bits == 0 else 1.0)
+
+
+def test_the_bound_of_a_sum_is_the_sum_of_the_bounds():
+    shape = (3,)
+    nodes = (
+        Node("input", ir.Input(shape), (), shape),
+        Node("s", ir.Relu(), ("input",), shape),
+        Node("l", ir.Linear(torch.full((3, 3), -2.5).double(), torch.full((3,), -0.25).double()), ("s",), shape),
+        Node("sum", ir.Add(), ("l", "s"), shape),
+        Node("both", ir.Concat(0), ("sum", "s"), (6,)),
+        Node("gain", ir.Affine(torch.tensor(-3.0).double(), torch.tensor(0.5).double()), ("s",), shape),
+    )
+    known = carried(Graph(nodes, "both"), {"s": False})
+    assert known["s"] == Carried(0, 1.0)
+    assert known["l"] == Carried(2, 7.75)
+    assert known["sum"] == Carried(2, 8.75)
+    assert known["both"] == Carried(2, 8.75)
+    assert known["gain"] == Carried(1, 3.5)

@@ -135,13 +135,25 @@ def site(value=1.0):
     [
         ({"sites": {}}, "must be the same"),
         ({"sites": {"relu": site(), "relu_1": site(), "more": site()}}, "more"),
-        ({"sites": {"relu": site(0.0), "relu_1": site()}}, "relu: thresholds must be positive"),
-        ({"sites": {"relu": site(), "relu_1": site([1.0, -1.0])}}, "relu_1: thresholds must be positive"),
-        ({"sites": {"relu": site(), "relu_1": site(float("nan"))}}, "relu_1: thresholds must be positive"),
-        ({"sites": {"relu": site(), "relu_1": site(float("inf"))}}, "relu_1: thresholds must be positive"),
+        ({"sites": {"relu": site(0.0), "relu_1": site()}}, "relu: got a threshold or quantum that is not positive"),
+        (
+            {"sites": {"relu": site(), "relu_1": site([1.0, -1.0])}},
+            "relu_1: got a threshold or quantum that is not positive",
+        ),
+        (
+            {"sites": {"relu": site(), "relu_1": site(float("nan"))}},
+            "relu_1: got a threshold or quantum that is not positive",
+        ),
+        ({"sites": {"relu": site(), "relu_1": site(float("inf"))}}, "relu_1: got .* that is not finite"),
         ({"input_code": "morse"}, "'morse'; expected one of constant, poisson"),
         ({"dt_s": 0.0}, "dt is 0.0 s"),
         ({"dt_s": float("nan")}, "dt is nan s"),
+        ({"dt_s": float("inf")}, "dt is inf s"),
+        (
+            {"sites": {"relu": site(), "relu_1": site([1.0, 1.0])}},
+            r"relu_1: got .* of shape \(2,\) that .* does not fit",
+        ),
+        ({"scales": {}}, "input, linear, relu, linear_1, relu_1, linear_2: got no scale"),
     ],
 )
 def test_a_network_whose_parts_do_not_belong_together_is_refused(change, said):

@@ -12,7 +12,8 @@ from convert.graph.semantics import infer_shape
 WORDS = (
     "conv", "strided", "grouped", "dilated", "norm", "relu", "relu6", "tanh", "hardtanh", "max", "overlapping max",
     "average", "padded average", "average without padding", "adaptive even", "adaptive odd", "drop", "remember",
-    "add", "concat", "gain", "plane gain",
+    "add", "concat", "gain", "plane gain", "border", "reflected border", "rolled border", "cropped", "turned",
+    "channels last", "refolded",
 )  # fmt: skip
 
 
@@ -80,6 +81,11 @@ class Growing:
             "average without padding": ir.AvgPool((3,) * rank, two, one, count_include_pad=False),
             "adaptive even": ir.AdaptiveAvgPool(tuple(n // 2 if n % 2 == 0 else 1 for n in spatial)),
             "adaptive odd": ir.AdaptiveAvgPool((2,) * rank),
+            "border": ir.Pad((0, *one), (0, *two)),
+            "reflected border": ir.Pad((0, *one), (0, *two), "reflect"),
+            "rolled border": ir.Pad((0, *two), (0, *one), "circular"),
+            "cropped": ir.Pad((0, *(-n for n in one)), (0, *zero)),
+            "turned": ir.Permute((0, *range(rank, 0, -1))),
         }
         if word in simple:
             self.append(simple[word])
@@ -100,6 +106,12 @@ class Growing:
             self.append(ir.Affine(0.5 + self.uniform(shape[0], *one), 0.2 * self.random(shape[0], *one)))
         elif word == "plane gain":
             self.append(ir.Affine(0.5 + self.uniform(1, *spatial), 0.2 * self.random(1, *spatial)))
+        elif word == "channels last":
+            if room <= 8:
+                self.append(ir.Permute((*range(1, rank + 1), 0)))
+        elif word == "refolded":
+            if spatial[0] * shape[0] <= 12:  # channels side by side: scales now differ from place to place
+                self.append(ir.Reshape((1, shape[0] * spatial[0], *spatial[1:])))
         elif word == "remember":
             self.remembered.append(self.head)
         elif word == "add":
