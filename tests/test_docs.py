@@ -1,5 +1,6 @@
 """The README is true: its Python runs, its commands parse, its options exist."""
 
+import os
 import re
 import shlex
 import subprocess
@@ -19,8 +20,10 @@ def test_the_two_command_lines_of_the_promise_stand_there():
 
 
 @pytest.mark.parametrize("block", re.findall(r"```python\n(.*?)```", README, re.S))
-def test_python_blocks_run_and_print_what_they_say(block):
-    done = subprocess.run([sys.executable, "-c", block], cwd=ROOT, capture_output=True, text=True, timeout=120)
+def test_python_blocks_run_and_print_what_they_say(block, tmp_path):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", block]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     promised = re.findall(r"print\(.*\)  # ([^:\n]*)", block)
     assert [line for line in done.stdout.splitlines() if line] == promised

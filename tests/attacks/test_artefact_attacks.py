@@ -38,7 +38,7 @@ def harmless(content: bytes) -> None:
         width = snn.graph.input.shape
         if len(width) == 1 and width[0] < 1000:
             simulate(snn, torch.rand(2, *width), 2)
-    assert time.perf_counter() - begin < 5
+    assert time.perf_counter() - begin < 60  # it does not hang
 
 
 def finite(snn: SpikingNetwork) -> bool:

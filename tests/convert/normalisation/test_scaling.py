@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from convert.graph import ir
@@ -100,6 +100,15 @@ def _activation(node, network):
 @pytest.mark.parametrize("per_channel", [True, False])
 @settings(max_examples=60, deadline=None)
 @given(words=st.lists(st.sampled_from(WORDS), min_size=1, max_size=9), seed=st.integers(0, 10**6))
+@example(["conv", "relu", "refolded", "average"], 0)
+@example(["conv", "relu", "refolded", "overlapping max"], 0)
+@example(["conv", "relu", "refolded", "adaptive odd"], 0)
+@example(["conv", "relu", "refolded", "padded average"], 0)
+@example(["conv", "relu", "refolded", "border", "conv"], 0)
+@example(["conv", "relu", "refolded", "cropped", "conv"], 0)
+@example(["conv", "relu", "refolded", "rolled border", "conv"], 0)
+@example(["conv", "relu", "channels last", "cropped", "tanh"], 0)
+@example(["conv", "relu", "remember", "conv", "relu", "add", "refolded", "average"], 0)
 def test_every_node_carries_its_value_in_units_of_its_scale(per_channel, words, seed):
     """Before spikes: normalising changes units and rounds to the lattice, nothing else."""
     graph = fold(grown([*words, "relu"], seed))

@@ -143,18 +143,20 @@ def test_values_of_any_size_are_counted(scale):
 @pytest.mark.parametrize(
     ("words", "shape", "axis"),
     [(["conv"], (3, 5, 5), 0), (["linear"], (7,), 0), (["tokens"], (4, 6), 1), ([], (3, 5, 5), 0),
-     (["conv", "flat"], (3, 5, 5), 0), (["conv", "pool"], (3, 6, 6), 0), (["tokens", "gain"], (4, 6), 1)],
+     (["conv", "flat"], (3, 5, 5), 0), (["conv", "pool"], (3, 6, 6), 0), (["tokens", "gain"], (4, 6), 1),
+     (["conv", "last"], (3, 5, 5), 2), (["conv", "last", "last"], (3, 5, 5), 1), (["tokens", "swap"], (4, 6), 0),
+     (["last"], (3, 5, 5), 2)],
 )  # fmt: skip
 def test_channels_are_the_last_axis_after_a_linear_layer_and_the_first_else(words, shape, axis):
     ops = {
         "conv": ir.Conv(torch.ones(2, 3, 1, 1), None, (1, 1), (0, 0), (1, 1)), "linear": ir.Linear(torch.ones(2, 7)),
         "tokens": ir.Linear(torch.ones(5, 6)), "flat": ir.Reshape((50,)), "pool": ir.AvgPool((2, 2), (2, 2), (0, 0)),
-        "gain": ir.Affine(torch.ones(1), torch.ones(1)),
+        "gain": ir.Affine(torch.ones(1), torch.ones(1)), "last": ir.Permute((1, 2, 0)), "swap": ir.Permute((1, 0)),
     }  # fmt: skip
     nodes, last = [Node("input", ir.Input(shape), (), shape)], "input"
-    for word in words:
-        nodes.append(Node(word, ops[word], (last,), ()))
-        last = word
+    for i, word in enumerate(words):
+        nodes.append(Node(f"{word}_{i}", ops[word], (last,), ()))
+        last = f"{word}_{i}"
     nodes.append(Node("relu", ir.Relu(), (last,), ()))
     graph = rebuild(nodes, "relu")
     assert channel_axis(graph, graph["relu"]) == axis

@@ -345,7 +345,7 @@ def test_edited_graphs(name, net, tmp_path):
     begin = time.perf_counter()
     error = outcome(path, "pt2")
     assert isinstance(error, ConvertError) or name == "nodes twice"
-    assert time.perf_counter() - begin < 5
+    assert time.perf_counter() - begin < 60  # it does not hang
 
 
 @pytest.mark.parametrize("field", ["sizes", "strides", "storage_offset", "dtype"])

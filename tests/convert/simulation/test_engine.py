@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from convert.errors import ConfigError, InputShapeError
@@ -18,6 +18,7 @@ from convert.normalisation.calibration import calibrate_potentials
 from convert.normalisation.scaling import normalise
 from convert.simulation import engine
 from convert.simulation.engine import batch_within, simulate
+from convert.simulation.kernels import scan
 from convert.simulation.reference import simulate_reference
 from tests.oracles.conversions import converted, folded
 from tests.oracles.graphs import WORDS, grown
@@ -79,6 +80,10 @@ def test_clipped_and_calibrated_networks_agree_too(name, neuron, rule):
     neuron=st.sampled_from(NEURONS), shape=st.sampled_from([(2, 5, 5), (2, 7)]),
     input_code=st.sampled_from(["constant", "poisson"]), steps=st.sampled_from([7, 20]),
 )  # fmt: skip
+@example(["conv", "relu", "refolded", "border", "average"], 0, "seed", (2, 5, 5), "poisson", 20)
+@example(["conv", "tanh", "channels last", "cropped", "overlapping max"], 0, "lif", (2, 5, 5), "constant", 20)
+@example(["conv", "relu", "turned", "reflected border", "max", "conv"], 0, "if", (2, 5, 5), "poisson", 20)
+@example(["conv", "relu", "refolded", "rolled border", "overlapping max"], 0, "seed", (2, 7), "constant", 20)
 def test_random_networks_agree(words, seed, neuron, shape, input_code, steps):
     graph = fold(grown([*words, "relu"], seed, shape))
     lams = bounded_thresholds(graph, 0.0, 0.3, per_channel=True)  # low: some saturate
@@ -226,3 +231,25 @@ def test_a_batch_fits_the_memory_it_is_given():
     network, _ = converted("conv norm average")  # its widest node holds 4 x 6 x 6 values
     one = 144 * 16 * 4 * 8
     assert [batch_within(network, n) for n in (0, one, 10 * one, 10 * one + 1)] == [1, 1, 10, 10]
+
+
+@pytest.mark.parametrize(
+    ("neuron", "name", "dtype"),
+    [
+        ("if", "mlp", torch.float32),  # sums of lattice numbers only
+        ("lif", "mlp", torch.float64),  # a leak leaves the lattice, and rounding it to 24 bits would move spikes
+        ("seed", "mlp", torch.float64),
+        ("if", "tanh", torch.float64),
+    ],
+)
+def test_membranes_are_kept_in_the_type_that_their_sums_need(neuron, name, dtype, monkeypatch):
+    seen = []
+
+    def watched(site, state, current, steps, dt_s, dtype):
+        seen.append(dtype)
+        return scan(site, state, current, steps, dt_s, dtype)
+
+    monkeypatch.setattr(engine, "scan", watched)
+    network, x = converted(name, neuron, input_code="poisson")
+    simulate(network, x[:2], 4)  # so short that no sum over the run leaves float32
+    assert set(seen) == {dtype}
