@@ -15,10 +15,11 @@ from torch import Tensor, fx
 
 from convert.errors import ConvertError, CorruptFileError, InputShapeError, UnknownFormatError
 from convert.reading.archive import members
+from convert.reading.captured import Captured
 from convert.reading.pt2_graph import captured_from
 from convert.reading.pt2_tensors import saved_tensors, tables
 from convert.reading.sources import Source
-from convert.reading.tracing import Captured, Traced, read_captured
+from convert.reading.tracing import Traced, read_captured
 from convert.reading.weights import rounding_notes
 
 __all__ = ["Exported", "open_exported"]

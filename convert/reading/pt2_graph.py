@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, fx
 
 from convert.errors import CorruptFileError, GraphError, UnsupportedOpError
+from convert.reading.captured import Captured
 from convert.reading.pt2_tensors import DTYPES
-from convert.reading.tracing import Captured
 
 __all__ = ["captured_from"]
 

@@ -18,16 +18,14 @@ import torch
 from torch import Tensor
 from torch.export import ExportedProgram
 
-from convert.errors import ConvertError, CorruptFileError, InputShapeError, LoadError, UnsafeFileError
+from convert.errors import ConvertError, CorruptFileError, LoadError, UnsafeFileError
 from convert.reading.archive import refuse_hostile_archive
+from convert.reading.captured import capture
 from convert.reading.sources import Source
-from convert.reading.tracing import Traced, capture, read_captured
+from convert.reading.tracing import Traced, accepted_batch, read_captured
 from convert.reading.weights import rounding_notes
 
 __all__ = ["Script", "open_script"]
-
-_BATCHES = (7, 1)
-"""An odd batch shows what moves or mixes the batch axis; a script that was traced at batch 1 may take no other."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,34 +45,17 @@ class Script:
         ------
         InputShapeError, UnsupportedOpError, NoNeuronError, GraphError, LoadError
         """
-        batch = self._batch(sample_shape)
+        with _quiet():
+            batch = accepted_batch(self.module, sample_shape, self.origin, _same_batch)
         with _quiet(), _failures(self.origin, "torch cannot turn it into operators"):
             from torch._export.converter import TS2EPConverter
 
             example = torch.zeros((batch, *sample_shape))
             program = TS2EPConverter(self.module, (example,)).convert()
             # once more, because the converter leaves the sizes of the sample open
-            fixed = torch.export.export(program.module(), (example,))
+            fixed = torch.export.export(program.module(), (example,), strict=False)
         _name_places(fixed)
         return read_captured(capture(fixed, batch), self.module, sample_shape, self.origin)
-
-    def _batch(self, sample_shape: tuple[int, ...]) -> int:
-        """The first batch size that the script takes and gives back."""
-        error: Exception | None = None
-        for batch in _BATCHES:
-            try:
-                with torch.no_grad(), _quiet():
-                    out = self.module(torch.zeros((batch, *sample_shape)))
-            except Exception as failure:  # whatever the script raises
-                error = error or failure
-                continue
-            if not isinstance(out, Tensor) or (out.ndim and len(out) == batch):
-                return batch
-        lines = str(error or "its output has another batch").strip().splitlines()
-        raise InputShapeError(
-            f"{self.origin}: does not accept samples of shape {sample_shape}: {lines[-1][:300]}; check --data, or name "
-            "the shape with --input-shape"
-        ) from error
 
 
 def open_script(source: Source, trusted: bool) -> Script:
@@ -104,6 +85,11 @@ def open_script(source: Source, trusted: bool) -> Script:
         module = module.float()
     sizes = [p.numel() for p in module.parameters()]
     return Script(module, origin, sum(sizes), _first_width(module), notes)
+
+
+def _same_batch(output: Any, batch: int) -> bool:
+    """A script that was traced at batch 1 may take another and give back one."""
+    return not isinstance(output, Tensor) or not output.ndim or len(output) == batch
 
 
 def _name_places(program: ExportedProgram) -> None:

@@ -1,44 +1,41 @@
 """trace(): an `nn.Module` through `torch.export` to a Graph, checked against the module.
 
-Modules, functional calls and tensor methods are the same thing after export: ATen operators. The module is
-exported at an odd batch size, so that an operator that moves or mixes the batch axis shows itself in the shape.
+The module is exported at an odd batch size, so that an operator that moves or mixes the batch axis shows itself in
+the shape. Shapes are found on tensors without storage; the module itself runs only after its size has been bounded.
 """
 
 from __future__ import annotations
 
-import contextlib
-import io
-import logging
-import math
-import warnings
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.utils._pytree as pytree
-from torch import Tensor, fx, nn
-from torch.export import ExportedProgram
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import (
+    DataDependentOutputException,
+    DynamicOutputShapeException,
+    FakeTensorMode,
+    UnsupportedFakeTensorException,
+    UnsupportedOperatorException,
+)
 
-from convert.errors import GraphError, InputShapeError, LoadError
-from convert.graph import ir
-from convert.graph.ir import Graph, Node
-from convert.graph.readout import READOUTS, Head, heads_of, split
-from convert.graph.semantics import infer_shape, run
-from convert.reading.aten import OPERATORS
-from convert.reading.calls import Call, Chain, Refusal
-from convert.reading.coverage import Coverage, check, describe_node, say_what_is_analog
-from convert.reading.refusals import reason
+from convert.errors import GraphError, InputShapeError, NonFiniteWeightError
+from convert.graph.ir import Graph
+from convert.graph.readout import Head
+from convert.reading.captured import Captured, called, capture, export, first_line
+from convert.reading.coverage import Coverage, check
+from convert.reading.footprint import affordable_batch
+from convert.reading.probes import verify
+from convert.reading.walk import Walk
 
-__all__ = ["Captured", "Traced", "capture", "expected_shape", "read_captured", "trace"]
+__all__ = ["Traced", "accepted_batch", "expected_shape", "read_captured", "trace"]
 
 _BATCH = 7
 
-_FIXED = frozenset((
-    "t", "transpose", "permute", "view", "reshape", "flatten", "squeeze", "unsqueeze", "detach", "clone", "contiguous",
-    "alias", "neg", "exp", "sqrt", "rsqrt", "pow", "add", "sub", "mul", "div",
-))  # fmt: skip
-"""What may be done at once to the fixed tensors of a file: arithmetic and views, nothing that reads or draws."""
+_UNKNOWN = (DataDependentOutputException, DynamicOutputShapeException, UnsupportedFakeTensorException,
+            UnsupportedOperatorException)  # fmt: skip
+"""What depends on values; torch.export refuses that, and says why."""
 
 
 @dataclass(frozen=True)
@@ -52,31 +49,6 @@ class Traced:
     """Empty where the graph's output is the only one and nothing is applied to it."""
 
 
-@dataclass(frozen=True, eq=False)
-class Captured:
-    """A straight line of ATen calls, however it was captured.
-
-    Parameters
-    ----------
-    graph : fx.Graph
-        Placeholders, calls and one output; the value of each call is in its ``meta["val"]``.
-    constants : mapping
-        Placeholder -> weight; the one that is not in it is the input.
-    batch : int
-        Size of the batch axis in the recorded shapes.
-    returned : tuple of (str, fx.Node or other)
-        What the network returns, with the key or position of each.
-    from_file : bool
-        Whether a file chose the calls: then none is made but those that are known to be harmless.
-    """
-
-    graph: fx.Graph
-    constants: Mapping[str, Tensor]
-    batch: int
-    returned: tuple[tuple[str, Any], ...]
-    from_file: bool = False
-
-
 def trace(module: nn.Module, sample_shape: tuple[int, ...], origin: str = "model") -> Traced:
     """The Graph of `module` for samples of `sample_shape`.
 
@@ -88,8 +60,8 @@ def trace(module: nn.Module, sample_shape: tuple[int, ...], origin: str = "model
         The module does not accept such samples.
     """
     module = module.eval()
-    batch = _accepted_batch(module, sample_shape, origin)
-    program = _export(module, torch.zeros((batch, *sample_shape)), origin)
+    batch = accepted_batch(module, sample_shape, origin)
+    program = export(module, torch.zeros((batch, *sample_shape)), origin)
     return read_captured(capture(program, batch), module, sample_shape, origin)
 
 
@@ -102,55 +74,49 @@ def read_captured(
     ------
     UnsupportedOpError, NoNeuronError, GraphError
     """
-    reader = _Reader(captured)
-    graph, rows = reader.read()
+    batch = affordable_batch(captured, origin)
+    walk = Walk(captured)
+    try:
+        graph, rows = walk.read()
+    except NonFiniteWeightError as error:
+        raise NonFiniteWeightError(f"{origin}: {error}") from error
     check(rows, origin, has_neurons=graph is not None and bool(graph.sites()))
     if graph is None:
         raise GraphError(f"{origin}: the network returns its input unchanged; nothing to convert")
-    _verify(graph, reader.heads, original, (captured.batch, *sample_shape), origin)
-    return Traced(graph, tuple(rows), heads=tuple(reader.heads))
+    verify(graph, walk.heads, original, batch, origin)
+    return Traced(graph, tuple(rows), heads=tuple(walk.heads))
 
 
-def capture(program: ExportedProgram, batch: int) -> Captured:
-    """The calls of a program that torch.export captured in memory with that batch size."""
-    signature = program.graph_signature
-    targets: dict[str, str] = {**signature.inputs_to_parameters, **signature.inputs_to_buffers}
-    targets |= dict(signature.inputs_to_lifted_tensor_constants)
-    tensors: Mapping[str, Any] = {**dict(program.state_dict), **dict(program.constants)}
-    constants = {name: tensors[target].detach() for name, target in targets.items()}
-    return Captured(program.graph, constants, batch, _returned(program))
+def accepted_batch(
+    module: Callable[[Tensor], Any],
+    sample_shape: tuple[int, ...],
+    origin: str,
+    accepts: Callable[[Any, int], bool] = lambda output, batch: True,
+) -> int:
+    """An odd batch size that forward() accepts: 1 where that is fixed in its code. Nothing is computed.
 
+    Parameters
+    ----------
+    accepts : callable, optional
+        Whether an output belongs to a batch of that size.
 
-def _returned(program: ExportedProgram) -> tuple[tuple[str, Any], ...]:
-    """What forward() returns, with the key or position of each."""
-    (node,) = (node for node in program.graph.nodes if node.op == "output")
-    kinds = [spec.kind.name for spec in program.graph_signature.output_specs]
-    flat = [value for value, kind in zip(node.args[0], kinds, strict=True) if kind == "USER_OUTPUT"]
-    structure = program.call_spec.out_spec
-    if structure is None:
-        return ()
-    paths, _ = pytree.tree_flatten_with_path(pytree.tree_unflatten(list(range(len(flat))), structure))
-    return tuple((pytree.keystr(p).replace("'", "").strip("[].").replace("][", "."), flat[i]) for p, i in paths)
-
-
-def _called(module: Callable[[Tensor], Any], x: Tensor) -> Any:
-    with torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about the speed of an operation, in the original only
-        return module(x)
-
-
-def _accepted_batch(module: nn.Module, sample_shape: tuple[int, ...], origin: str) -> int:
-    """An odd batch size that forward() accepts: 1 where that is fixed in its code."""
+    Raises
+    ------
+    InputShapeError
+    """
     first: Exception | None = None
     for batch in (_BATCH, 1):
         try:
-            _called(module, torch.zeros((batch, *sample_shape)))
+            with FakeTensorMode(allow_non_fake_inputs=True):
+                if accepts(called(module, torch.zeros((batch, *sample_shape))), batch):
+                    return batch
+        except _UNKNOWN:
             return batch
-        except (RuntimeError, ValueError, TypeError, LookupError, AttributeError, NotImplementedError) as error:
+        except Exception as error:  # whatever forward() raises
             first = first or error
-    assert first is not None  # neither batch was accepted
+    reason = first_line(first) if first is not None else "its output has another batch"
     raise InputShapeError(
-        f"{origin}: does not accept samples of shape {sample_shape}: {_first_line(first)}; "
+        f"{origin}: does not accept samples of shape {sample_shape}: {reason}; "
         "check --data, or name the shape with --input-shape"
     ) from first
 
@@ -168,307 +134,3 @@ def expected_shape(module: nn.Module) -> tuple[int, ...] | None:
         if isinstance(layer, (nn.Conv1d, nn.Conv2d)):
             return None
     return None
-
-
-def _export(module: nn.Module, example: Tensor, origin: str) -> ExportedProgram:
-    loggers = [logging.getLogger(name) for name in ("torch.export", "torch._export", "torch.fx", "torch.__trace")]
-    levels = [logger.level for logger in loggers]
-    try:
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
-        # on failure torch.export prints the graph to stderr
-        with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
-            warnings.simplefilter("ignore")
-            return torch.export.export(module, (example,))
-    except Exception as error:  # torch.export raises many private types
-        raise LoadError(
-            f"{origin}: torch.export cannot trace it ({type(error).__name__}: {_first_line(error)}); expected a "
-            "forward() without control flow that depends on the data: remove it, or export the part without it"
-        ) from error
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
-
-
-class _Reader:
-    """One walk over the captured calls."""
-
-    def __init__(self, captured: Captured) -> None:
-        self.captured, self.batch = captured, captured.batch
-        self.values: dict[str, Any] = {}
-        """fx name -> name of our node (data path) or the tensor itself (constants)."""
-        self.nodes: list[Node] = []
-        self.rows: list[Coverage] = []
-        self.row_of: dict[str, int] = {}
-        """Name of our node -> number of its row."""
-        self.heads: list[Head] = []
-        self.readouts: dict[str, str] = {}
-        """fx name -> the function of the read-out that it has behind it."""
-
-    def read(self) -> tuple[Graph | None, list[Coverage]]:
-        """The graph, or None where something was refused, and the coverage rows."""
-        output = None
-        for node in self.captured.graph.nodes:
-            if node.op == "placeholder":
-                self._placeholder(node)
-            elif node.op == "call_function":
-                self._call(node)
-            elif node.op == "output":
-                output = self._output()
-        refused = any(row.fate == "refused" for row in self.rows)
-        if refused or output is None:
-            return None, self.rows
-        if self.batch == 1:
-            why = "the code fixes a batch of one; the graph was checked sample by sample"
-            self.rows.append(Coverage("forward", "batch of one", "dropped", "any batch", why))
-        graph = Graph(tuple(self.nodes), output)
-        say_what_is_analog(self.rows, graph, self.row_of)
-        return graph, self.rows
-
-    def _placeholder(self, node: fx.Node) -> None:
-        if node.name in self.captured.constants:
-            self.values[node.name] = self.captured.constants[node.name]
-            return
-        shape = tuple(node.meta["val"].shape[1:])
-        self.nodes.append(Node("input", ir.Input(shape), (), shape, "input"))
-        self.values[node.name] = "input"
-
-    def _output(self) -> str | None:
-        """The node of all outputs together; a head for each where there are several, or where one is transformed."""
-        found = [(title, value) for title, value in self.captured.returned if isinstance(value, fx.Node)]
-        names = [self.values.get(value.name) for _, value in found]
-        if not found:
-            self.rows.append(Coverage("output", "nothing", "refused", "", "expected a tensor; return the last layer's"))
-            return None
-        for (title, value), name in zip(found, names, strict=True):
-            if not isinstance(name, str):
-                if value.name not in self.values or name is not None:
-                    self._refuse_output(title, "does not depend on the input; return only what the network computes")
-                continue
-            shape = next(n.shape for n in self.nodes if n.name == name)
-            self.heads.append(Head(title, shape, self.readouts.get(value.name, "identity")))
-        kept = [name for name in names if isinstance(name, str)]
-        if len(kept) < len(names) or any(name == "input" for name in kept):
-            if len(found) > 1 and "input" in kept:
-                self._refuse_output("input", "is returned unchanged; return only what the network computes")
-            return None
-        if len(kept) > 1:
-            return self._joined(kept)
-        if self.heads[0].readout == "identity":
-            self.heads.clear()
-        else:
-            self.heads[0] = replace(self.heads[0], name="")
-        return kept[0]
-
-    def _refuse_output(self, title: str, why: str) -> None:
-        self.rows.append(Coverage(f"output {title}".strip(), "output", "refused", "", why))
-
-    def _joined(self, names: list[str]) -> str:
-        """One output of several: flattened and concatenated."""
-        flat = []
-        for i, name in enumerate(names):
-            shape = next(n.shape for n in self.nodes if n.name == name)
-            if len(shape) != 1:
-                title = f"output_{i}_flat"
-                self.nodes.append(Node(title, ir.Reshape((math.prod(shape),)), (name,), (math.prod(shape),), "output"))
-                name = title
-            flat.append(name)
-        width = sum(head.width for head in self.heads)
-        self.nodes.append(Node("outputs", ir.Concat(0), tuple(flat), (width,), "output"))
-        titles = ", ".join(head.name for head in self.heads)
-        self.rows.append(Coverage("output", f"{len(flat)} outputs", "exact linear", "heads of one read-out", titles))
-        return "outputs"
-
-    def _call(self, node: fx.Node) -> None:
-        place, name = _place(node), str(node.target).removeprefix("aten.")
-        if self._behind_refusal(node):
-            self.values[node.name] = None
-            self.rows.append(Coverage(place, name, "not reached", "", "behind a refused operation"))
-            return
-        try:
-            if self._computed_now(node) or self._moved_to_the_readout(node, place, name):
-                return
-            call = self._bind(node)
-            ops = OPERATORS[call.operator](call)
-        except Refusal as refusal:
-            self.rows.append(Coverage(place, name, "refused", "", str(refusal)))
-            self.values[node.name] = None
-            return
-        self._append(node, ops if isinstance(ops, Chain) else Chain((ops,)), place, name)
-        if str(node.target).split(".")[1].endswith("_"):  # in place: from here on its argument has this value
-            self.values[node.all_input_nodes[0].name] = self.values[node.name]
-
-    def _append(self, node: fx.Node, ops: Chain, place: str, name: str) -> None:
-        """Our nodes for one of the model's, and its row."""
-        source: tuple[str, ...] = tuple(self.values[n] for n in self._data_names(node))
-        main = next((op for op in ops if not isinstance(op, (ir.Pad, ir.Reshape))), ops[0])
-        for i, op in enumerate(ops):
-            title = node.name if i == 0 else f"{node.name}_part{i}"
-            shapes = [n.shape for name in source for n in self.nodes if n.name == name]
-            self.nodes.append(Node(title, op, source, infer_shape(op, *shapes), place))
-            if op is main:
-                self.row_of[title] = len(self.rows)
-            source = (title,)
-        recorded = tuple(node.meta["val"].shape[1:])
-        if self.nodes[-1].shape != recorded:
-            raise GraphError(
-                f"{place}: {name} is recorded with samples of shape {recorded}, but gives {self.nodes[-1].shape}; "
-                "expected a graph that fits together: capture it again"
-            )
-        self.rows.append(describe_node(place, name, main))
-        self.values[node.name] = source[0]
-        behind = [self.readouts[n.name] for n in node.all_input_nodes if n.name in self.readouts]
-        if behind:
-            self.readouts[node.name] = behind[0]
-
-    def _computed_now(self, node: fx.Node) -> bool:
-        """Do at once what depends on fixed tensors only, such as the transposition of a weight."""
-        target = node.target
-        sources = [self.values.get(n.name) for n in node.all_input_nodes]
-        if not isinstance(target, torch._ops.OpOverload) or not all(isinstance(value, Tensor) for value in sources):
-            return False
-        if torch.Tag.nondeterministic_seeded in target.tags or target._schema.is_mutable:
-            raise Refusal("is random, or changes a fixed tensor, at inference; compute it before saving")
-        if self.captured.from_file and not self._is_harmless(node, target):
-            return False
-        args, kwargs = fx.node.map_arg((node.args, node.kwargs), lambda n: self.values[n.name])
-        self.values[node.name] = target(*args, **kwargs)
-        return True
-
-    def _is_harmless(self, node: fx.Node, target: torch._ops.OpOverload[..., Any]) -> bool:
-        """Whether a call that a file chose is plain arithmetic, with a result of the size that the file declares."""
-        if _operator(node) not in _FIXED or not isinstance(node.meta.get("val"), Tensor):
-            return False
-        args, kwargs = fx.node.map_arg((node.args, node.kwargs), lambda n: self.values[n.name].to("meta"))
-        return bool(target(*args, **kwargs).shape == node.meta["val"].shape)
-
-    def _moved_to_the_readout(self, node: fx.Node, place: str, name: str) -> bool:
-        """Take a softmax, log-softmax or sigmoid at the very end out of the graph."""
-        operator = _readout(node)
-        if operator not in READOUTS or not _ends_here(node):
-            return False
-        source = self.values.get(node.all_input_nodes[0].name)
-        shape = tuple(node.meta["val"].shape)
-        if not isinstance(source, str) or node.all_input_nodes[0].name in self.readouts:
-            return False
-        if operator != "sigmoid":
-            width, axis = math.prod(shape[1:]), int(node.args[1]) % len(shape)  # type: ignore[arg-type]
-            if axis == 0 or shape[axis] != width:
-                raise Refusal(f"a softmax over axis {axis} of {shape[1:]}; only one over all values of a sample can go "
-                              "to the read-out: remove it")  # fmt: skip
-            if width == 1:
-                raise Refusal("a softmax over a single value is always 1; use a sigmoid, or two outputs")
-        why = {
-            "sigmoid": "moved to the read-out: it keeps the order of the values; above 0.5 means above 0 before it",
-            "softmax": "moved to the read-out: it keeps the order of the values, so the class is the same",
-        }["sigmoid" if operator == "sigmoid" else "softmax"]
-        self.rows.append(Coverage(place, name, "dropped", f"{operator} of the read-out", why))
-        self.values[node.name], self.readouts[node.name] = source, operator
-        return True
-
-    def _behind_refusal(self, node: fx.Node) -> bool:
-        """Whether an input was refused; the operation is then only named if it would be refused as well."""
-        refused = any(n.name in self.values and self.values[n.name] is None for n in node.all_input_nodes)
-        supported = _operator(node) in OPERATORS or (_readout(node) in READOUTS and _ends_here(node))
-        return refused and (supported or not isinstance(node.target, torch._ops.OpOverload))
-
-    def _data_names(self, node: fx.Node) -> list[str]:
-        """Fx names of the arguments on the data path, in order, repeats kept."""
-        found: list[str] = []
-
-        def visit(arg: fx.Node) -> fx.Node:
-            if isinstance(self.values.get(arg.name), str):
-                found.append(arg.name)
-            return arg
-
-        fx.node.map_arg((node.args, node.kwargs), visit)
-        return found
-
-    def _bind(self, node: fx.Node) -> Call:
-        """The call with its arguments by name and its shapes checked, or a Refusal."""
-        target = node.target
-        if not isinstance(target, torch._ops.OpOverload):
-            raise Refusal("not a tensor operation; only straight tensor code can be converted")
-        operator = _operator(node)
-        if operator not in OPERATORS:
-            raise Refusal(reason(operator))
-        value = node.meta.get("val")
-        if not isinstance(value, Tensor):
-            raise Refusal("returns several tensors")
-        arguments, data = self._arguments(node, target)
-        if not data:
-            raise Refusal("does not depend on the input; compute it before saving")
-        if value.ndim == 0 or value.shape[0] != self.batch:
-            raise Refusal(f"moves or mixes the batch axis (its result has shape {tuple(value.shape)} "
-                          f"for a batch of {self.batch}); keep the batch in front")  # fmt: skip
-        shapes = tuple(n.shape for name in self._data_names(node) for n in self.nodes if n.name == self.values[name])
-        return Call(operator, arguments, data, shapes, tuple(value.shape[1:]))
-
-    def _arguments(self, node: fx.Node, target: Any) -> tuple[dict[str, Any], tuple[str, ...]]:
-        arguments: dict[str, Any] = {}
-        data: list[str] = []
-        for i, parameter in enumerate(target._schema.arguments):
-            raw = node.args[i] if i < len(node.args) else node.kwargs.get(parameter.name, parameter.default_value)
-            if isinstance(raw, fx.Node):
-                value = self.values.get(raw.name)
-                if isinstance(value, str):
-                    data.append(parameter.name)
-                arguments[parameter.name] = None if isinstance(value, str) else value
-            else:
-                if isinstance(raw, (list, tuple)) and any(isinstance(item, fx.Node) for item in raw):
-                    data.append(parameter.name)
-                arguments[parameter.name] = raw
-        return arguments, tuple(data)
-
-
-def _operator(node: fx.Node) -> str:
-    """Name of the ATen operator that `node` calls, such as ``relu``; "" for other functions."""
-    return str(node.target).partition(".")[2].partition(".")[0].removesuffix("_")
-
-
-def _readout(node: fx.Node) -> str:
-    """The same name as the read-out spells it."""
-    return _operator(node).removeprefix("_").removeprefix("special_")
-
-
-def _ends_here(node: fx.Node) -> bool:
-    """Whether nothing but reshaping lies between `node` and the output."""
-    passing = {"view", "reshape", "flatten", "squeeze", "unsqueeze", "unflatten", "contiguous", "clone", "alias"}
-    return all(user.op == "output" or (_operator(user) in passing and _ends_here(user)) for user in node.users)
-
-
-def _place(node: fx.Node) -> str:
-    """Module path for a layer, the line of source for a function."""
-    stack = node.meta.get("nn_module_stack") or {}
-    path, owner = (list(stack.values()) or [("", None)])[-1]
-    trace_lines = (node.meta.get("stack_trace") or "").strip().splitlines()
-    line = trace_lines[-1].strip() if trace_lines else str(node.target)
-    name = owner if isinstance(owner, str) else getattr(owner, "__module__", "")
-    if path and str(name).startswith("torch.nn"):
-        return path
-    return f"{path}: {line}" if path else line
-
-
-def _verify(
-    graph: Graph, heads: Sequence[Head], module: Callable[[Tensor], Any], shape: tuple[int, ...], origin: str
-) -> None:
-    """The graph and its read-out must compute what the module computes; a difference is a defect and never passes."""
-    x = torch.randn((shape[0] if shape[0] > 1 else _BATCH, *shape[1:]), generator=torch.Generator().manual_seed(0))
-    parts = [pytree.tree_leaves(_called(module, part.clone())) for part in x.split(shape[0])]
-    tensors = [[leaf for leaf in leaves if isinstance(leaf, Tensor)] for leaves in parts]
-    known = heads_of(graph, heads)
-    read = [head.original(values) for head, values in zip(known, split(run(graph, x), known), strict=True)]
-    for expected, got in zip((torch.cat(same) for same in zip(*tensors, strict=True)), read, strict=True):
-        if not torch.isfinite(expected).all():
-            raise GraphError(f"{origin}: gives NaN or infinite outputs on random inputs; its weights are not usable")
-        scale = float(expected.abs().max()) + 1e-6
-        same_size = got.numel() == expected.numel()
-        if not same_size or float((got.flatten() - expected.flatten()).abs().max()) > 1e-4 * scale:
-            raise GraphError(
-                f"{origin}: reading it changes what it computes (in-place operations on shared tensors are the usual "
-                "cause); rewrite forward() without in-place operations"
-            )
