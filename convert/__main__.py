@@ -85,6 +85,8 @@ ACTIVATION = "For the weights of a plain stack of linear layers: relu or tanh."
 TRUST = "Read a TorchScript file, which executes it."
 TASK = "What is scored: classes, binary, labels, regression or heads; auto: by outputs and labels."
 SHAPE = "Shape of one sample, where neither the model nor data tell."
+SUFFIXES = (".pt", ".pth", ".pt2", ".ts", ".ckpt", ".bin", ".onnx", ".safetensors", ".skops")
+"""What a model file is usually called; the output folder is named without it."""
 
 
 @app.command(epilog=EXAMPLES)
@@ -185,7 +187,8 @@ def _folder(model: str) -> Path:
     if model.endswith("snn.safetensors"):
         folder = Path(model).parent
         return folder.with_name(f"{folder.name.removesuffix('.snn') or 'model'}.again.snn")
-    return Path(f"{model.removeprefix('zoo:').removesuffix('.pt').removesuffix('.pth')}.snn")
+    path = Path(model.removeprefix("zoo:"))
+    return path.with_name(f"{path.stem if path.suffix in SUFFIXES else path.name}.snn")
 
 
 def _fail(message: str) -> NoReturn:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
@@ -13,6 +14,7 @@ from convert.errors import CorruptFileError, UnsafeFileError
 __all__ = ["members", "refuse_hostile_archive"]
 
 _PACKED = 2**24
+_PIECE = 2**20
 
 _BROKEN = (zipfile.BadZipFile, OSError, EOFError, ValueError, NotImplementedError, RuntimeError, KeyError)
 
@@ -34,7 +36,7 @@ def refuse_hostile_archive(content: Path | bytes, origin: str, packed: str = "")
     """Refuse an archive that torch did not write, before any member is read.
 
     A compressed member could grow without bound, a name could lead out of the archive, and a repeated name means
-    one thing to one reader and another to the next.
+    one thing to one reader and another to the next. Then every member is read once, for its checksum.
 
     Parameters
     ----------
@@ -47,7 +49,7 @@ def refuse_hostile_archive(content: Path | bytes, origin: str, packed: str = "")
     """
     size = len(content) if isinstance(content, bytes) else content.stat().st_size
     with _opened(content, origin) as archive:
-        infos = archive.infolist()
+        infos = listed = archive.infolist()
     seen: set[str] = set()
     folded = [m for m in infos if packed and f"/{packed}/" in m.filename and m.compress_type == zipfile.ZIP_DEFLATED]
     if sum(m.file_size for m in folded) <= _PACKED:
@@ -63,6 +65,24 @@ def refuse_hostile_archive(content: Path | bytes, origin: str, packed: str = "")
         seen.add(member.filename)
     if sum(member.file_size for member in infos) > size:
         raise CorruptFileError(f"{origin}: its members declare more bytes than the file has; save the model again")
+    _refuse_changed(content, origin, listed)
+
+
+def _refuse_changed(content: Path | bytes, origin: str, infos: Sequence[zipfile.ZipInfo]) -> None:
+    """Refuse a member whose content is not what its checksum says, which torch itself does not look at."""
+    with _opened(content, origin) as archive:
+        for member in infos:
+            if not member.CRC:  # torch.serialization.set_crc32_options(False) records none
+                continue
+            with archive.open(member) as stream:
+                try:
+                    while stream.read(_PIECE):
+                        pass
+                except (zipfile.BadZipFile, zlib.error) as error:
+                    raise CorruptFileError(
+                        f"{origin}: member {member.filename!r} is damaged: its content does not have the checksum that "
+                        "was written with it; expected an unchanged file: copy or save it again"
+                    ) from error
 
 
 def _fault(member: zipfile.ZipInfo, seen: set[str]) -> str:

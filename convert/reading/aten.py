@@ -6,6 +6,7 @@ reason and the way out. What stands in no table is refused by name.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -82,11 +83,14 @@ def _batch_norm(call: Call) -> Op:
 def _clamp(low: Any, high: Any) -> Op:
     if isinstance(low, Tensor) or isinstance(high, Tensor):
         raise Refusal("a clamp between tensors has no neuron; give its bounds as numbers")
-    if low == 0 and high is None:
-        return ir.Relu()
-    if low is None or high is None:
-        raise Refusal("a clamp open on one side, other than ReLU, has no neuron; use ReLU, ReLU6 or hard tanh")
+    low, high = -math.inf if low is None else low, math.inf if high is None else high
     low, high = float(low), float(high)
+    if (low, high) == (-math.inf, math.inf):
+        return ir.Identity()
+    if (low, high) == (0.0, math.inf):
+        return ir.Relu()
+    if math.isinf(low) or math.isinf(high):
+        raise Refusal("a clamp open on one side, other than ReLU, has no neuron; use ReLU, ReLU6 or hard tanh")
     if not (high > 0 and (low == 0 or low == -high)):
         raise Refusal(f"clamp({low:g}, {high:g}) has no neuron; supported: (0, h) and (-h, h)")
     return ir.Clamp(low, high)

@@ -8,7 +8,10 @@ from typing import Any
 
 from convert.graph.ir import Op
 
-__all__ = ["Call", "Chain", "Maker", "Refusal", "sizes"]
+__all__ = ["MOST_VALUES", "Call", "Chain", "Maker", "Refusal", "sizes"]
+
+MOST_VALUES = 2**28
+"""Values that a trial run may hold at once: 1 GiB of float32 (VGG-16 at 224 x 224 holds 2^22.6 for a sample)."""
 
 
 class Refusal(Exception):  # noqa: N818  not an error of the program: an answer

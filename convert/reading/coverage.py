@@ -8,6 +8,7 @@ from typing import Literal
 
 from convert.errors import NoNeuronError, UnsupportedOpError
 from convert.graph import ir
+from convert.reading.refusals import SUPPORTED
 
 __all__ = ["Coverage", "Fate", "check", "describe_node", "say_what_is_analog"]
 
@@ -109,7 +110,7 @@ def check(rows: Sequence[Coverage], origin: str, has_neurons: bool) -> None:
     """
     if refused := [row for row in rows if row.fate == "refused"]:
         lines = [f"  {row.place}: {row.op}: {row.why}" for row in refused]
-        message = f"{origin}: {len(refused)} operation(s) cannot be converted:\n" + "\n".join(lines)
+        message = f"{origin}: {len(refused)} operation(s) cannot be converted:\n" + "\n".join(lines) + f"\n{SUPPORTED}"
         raise UnsupportedOpError(message, tuple(rows))
     if not has_neurons:
         names = sorted({row.op for row in rows}) or ["none"]

@@ -13,12 +13,11 @@ import torch.utils._pytree as pytree
 from torch import Tensor, fx
 
 from convert.errors import InputShapeError
+from convert.reading.calls import MOST_VALUES
 from convert.reading.captured import Captured, operator_of, place_of
 
-__all__ = ["MOST_PRODUCTS", "MOST_VALUES", "affordable_batch"]
+__all__ = ["MOST_PRODUCTS", "affordable_batch"]
 
-MOST_VALUES = 2**28
-"""Values that a trial run may hold at once: 1 GiB of float32 (VGG-16 at 224 x 224 holds 2^22.6 for a sample)."""
 MOST_PRODUCTS = 2**38
 """Multiplications of one trial run, some tens of seconds (VGG-16 at 224 x 224 makes 2^33.9 for a sample)."""
 

@@ -13,11 +13,11 @@ import torch
 import torch.utils._pytree as pytree
 from torch import Tensor
 
-from convert.errors import GraphError
+from convert.errors import ConvertError, GraphError
 from convert.graph.ir import Graph
 from convert.graph.readout import Head, heads_of, split
 from convert.graph.semantics import run
-from convert.reading.captured import called
+from convert.reading.captured import called, first_line
 
 __all__ = ["TOLERANCE", "by_size", "probes", "verify"]
 
@@ -69,8 +69,7 @@ def verify(
     known = heads_of(graph, heads)
     parts, read = [], []
     for part in x.split(batch):
-        leaves = [leaf for leaf in pytree.tree_leaves(called(original, part.clone())) if isinstance(leaf, Tensor)]
-        parts.append(leaves)
+        parts.append(_outputs(original, part, origin))
         read.append([head.original(v) for head, v in zip(known, split(run(graph, part), known), strict=True)])
     for head, expected, got in zip(known, _joined(parts), _joined(read), strict=True):
         if not torch.isfinite(expected).all():
@@ -85,6 +84,18 @@ def verify(
                 f"{origin}: reading it changes what it computes (in-place operations on shared tensors are the usual "
                 "cause); expected the same within 1e-4: rewrite forward() without in-place operations"
             )
+
+
+def _outputs(original: Callable[[Tensor], Any], x: Tensor, origin: str) -> list[Tensor]:
+    try:
+        return [leaf for leaf in pytree.tree_leaves(called(original, x.clone())) if isinstance(leaf, Tensor)]
+    except ConvertError:
+        raise
+    except Exception as error:  # whatever forward() raises on numbers, but not on shapes
+        raise GraphError(
+            f"{origin}: fails on random samples of shape {tuple(x.shape[1:])}: {first_line(error)}; expected a network "
+            "that runs on float32 samples: save it again"
+        ) from error
 
 
 def _joined(parts: list[list[Tensor]]) -> Iterator[Tensor]:

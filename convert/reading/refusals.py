@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["reason"]
+__all__ = ["SUPPORTED", "reason"]
 
-_NEURONS = "ReLU, ReLU6, hard tanh, tanh, clamp(0, h), clamp(-h, h)"
-_ACTIVATION = f"an activation without a neuron here; supported: {_NEURONS}; replace it and train again"
+_ACTIVATION = "an activation without a neuron here; replace it and train again"
 _RECURRENT = "a recurrent layer; only feed-forward networks can be converted: unroll it, or convert the part without it"
 _ATTENTION = "attention multiplies two data paths; no spiking counterpart here: convert the part without it"
 _DYNAMIC = "normalises with statistics of each sample; use batch_norm, which is folded into weights"
@@ -40,10 +39,13 @@ _REASONS: dict[str, str] = {
     "embedding": "looks up a table by an index; expected real inputs: convert the part behind it",
 }  # fmt: skip
 
-_OTHERS = (
-    "has no spiking counterpart here; use linear, conv1d/2d, batch_norm, relu, relu6, hardtanh, tanh, average or max "
-    "pooling, pad, permute, add, cat, flatten, or remove it"
+_OTHERS = "has no spiking counterpart here; replace or remove it"
+
+SUPPORTED = (
+    "supported: linear, conv1d/2d, batch_norm, average and max pooling, pad, permute, add, cat, flatten; as neurons "
+    "ReLU, ReLU6, hard tanh, tanh, clamp(0, h), clamp(-h, h)"
 )
+"""Said once below all refusals."""
 
 
 def reason(operator: str) -> str:

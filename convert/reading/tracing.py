@@ -6,6 +6,7 @@ the shape. Shapes are found on tensors without storage; the module itself runs o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,7 @@ from torch._subclasses.fake_tensor import (
 from convert.errors import GraphError, InputShapeError, NonFiniteWeightError
 from convert.graph.ir import Graph
 from convert.graph.readout import Head
+from convert.reading.calls import MOST_VALUES
 from convert.reading.captured import Captured, called, capture, export, first_line
 from convert.reading.coverage import Coverage, check
 from convert.reading.footprint import affordable_batch
@@ -104,6 +106,11 @@ def accepted_batch(
     ------
     InputShapeError
     """
+    if math.prod(sample_shape) > MOST_VALUES:
+        raise InputShapeError(
+            f"{origin}: would take samples of shape {sample_shape}; expected at most {MOST_VALUES:,} values: check "
+            "--data, or name the shape with --input-shape"
+        )
     first: Exception | None = None
     for batch in (_BATCH, 1):
         try:

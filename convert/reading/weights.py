@@ -19,7 +19,16 @@ from torch import Tensor, nn
 from convert.errors import CorruptFileError, IncompleteModelError, LoadError
 from convert.reading.sources import Source
 
-__all__ = ["Weights", "find_weights", "load_safetensors", "rounding_notes", "state_of", "strip_prefixes", "way_out"]
+__all__ = [
+    "Weights",
+    "find_weights",
+    "is_plain",
+    "load_safetensors",
+    "rounding_notes",
+    "state_of",
+    "strip_prefixes",
+    "way_out",
+]
 
 _USUAL = ("state_dict", "model_state_dict", "model_state", "model", "net", "network", "module", "params", "weights")
 _PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.")
@@ -122,7 +131,7 @@ def _checked(tensors: dict[str, Tensor], source: Source, ordered: bool, notes: t
     """Plain dense tensors that the file has the bytes for; floats become float32."""
     size, values = source.path.stat().st_size, 0
     for name, tensor in tensors.items():
-        if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_complex() or tensor.device.type != "cpu":
+        if not is_plain(tensor):
             raise LoadError(
                 f"{source.path}: {name} is a {tensor.layout} {tensor.dtype} tensor on {tensor.device}; expected plain "
                 "dense weights: save model.float().state_dict()"
@@ -136,6 +145,12 @@ def _checked(tensors: dict[str, Tensor], source: Source, ordered: bool, notes: t
     plain = {name: tensor.detach().float() if tensor.is_floating_point() else tensor.detach()
              for name, tensor in tensors.items()}  # fmt: skip
     return Weights(plain, ordered, (*notes, *rounding_notes(tensors)))
+
+
+def is_plain(tensor: Tensor) -> bool:
+    """Whether it holds real numbers, all of them, in memory."""
+    odd = tensor.layout != torch.strided or tensor.is_quantized or tensor.is_complex()
+    return not odd and tensor.device.type == "cpu"
 
 
 def rounding_notes(tensors: Mapping[str, Tensor]) -> tuple[str, ...]:

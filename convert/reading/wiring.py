@@ -5,6 +5,7 @@ All of them are exact: a spike is moved, repeated or dropped as the value would 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ import torch
 
 from convert.graph import ir
 from convert.graph.ir import Op
-from convert.reading.calls import Call, Chain, Maker, Refusal
+from convert.reading.calls import MOST_VALUES, Call, Chain, Maker, Refusal
 
 __all__ = ["WIRING", "same_padding"]
 
@@ -51,6 +52,9 @@ def _pad(call: Call) -> Op | Chain:
     value = float(call.arguments.get("value") or 0.0)
     if mode != "zeros" or value == 0.0:
         return border
+    wide = math.prod(n + a + b for n, a, b in zip(call.in_shapes[0], before, after, strict=True))
+    if wide > MOST_VALUES:
+        raise Refusal(f"makes {wide:,} values of a sample; expected at most {MOST_VALUES:,}: pad less")
     frame = torch.nn.functional.pad(torch.zeros(call.in_shapes[0]), amounts[: 2 * rank], value=value)
     return Chain((border, ir.Affine(torch.ones([1] * rank), frame)))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from convert.errors import ConfigError, InputShapeError
@@ -52,5 +53,11 @@ def check_request(network: SpikingNetwork, x: Tensor, steps: int, record: tuple[
     if tuple(x.shape[1:]) != network.graph.input.shape:
         raise InputShapeError(
             f"the spiking network takes samples of shape {network.graph.input.shape}, got {tuple(x.shape[1:])}"
+        )
+    if not torch.isfinite(x).all():
+        bad = (~torch.isfinite(x)).flatten(1).any(1).nonzero().flatten()
+        raise InputShapeError(
+            f"{len(bad)} of {len(x)} samples hold NaN or infinity, the first is number {int(bad[0])}; expected finite "
+            "numbers: drop or repair these samples"
         )
     return record

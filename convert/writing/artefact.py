@@ -33,6 +33,9 @@ __all__ = ["FORMAT", "VERSION", "from_bytes", "load", "to_bytes"]
 FORMAT = "ann2spike-snn"
 VERSION = 1
 
+_MOST_VALUES = 2**28
+"""Of one sample in all layers together: 1 GiB of float32."""
+
 _OPS: dict[str, type] = {
     cls.__name__: cls
     for cls in (
@@ -96,6 +99,7 @@ def from_bytes(content: bytes, origin: str = "artefact") -> SpikingNetwork:
         tensors = load_tensors(content)
         nodes = [_node(record, tensors) for record in description["nodes"]]
         graph = rebuild(nodes, description["output"])
+        _refuse_large(graph, origin)
         scales = {node.name: tensors[f"{node.name}.scale_of_value"] for node in nodes}
         sites = {name: _site(name, record, tensors) for name, record in description["sites"].items()}
         provenance = {str(k): str(v) for k, v in description["provenance"].items()}
@@ -107,6 +111,17 @@ def from_bytes(content: bytes, origin: str = "artefact") -> SpikingNetwork:
             f"{origin}: damaged spiking network ({reason if known else f'{type(error).__name__}: {reason}'}); "
             "convert the model again"
         ) from error
+
+
+def _refuse_large(graph: ir.Graph, origin: str) -> None:
+    """Layers without weights cost nothing in the file; what they make of a sample is bounded here."""
+    values = sum(math.prod(node.shape) for node in graph)
+    if values > _MOST_VALUES:
+        largest = max(graph, key=lambda node: math.prod(node.shape))
+        raise CorruptFileError(
+            f"{origin}: {largest.place or largest.name} holds values of shape {largest.shape}, all layers {values:,} "
+            f"for one sample; expected at most {_MOST_VALUES:,}: convert the model again"
+        )
 
 
 def _description(content: bytes, origin: str) -> dict[str, Any]:

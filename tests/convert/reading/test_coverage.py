@@ -5,6 +5,7 @@ import pytest
 from convert.errors import NoNeuronError, UnsupportedOpError
 from convert.graph import ir
 from convert.reading.coverage import Coverage, check, describe_node
+from convert.reading.refusals import SUPPORTED
 from convert.reading.tracing import trace
 from tests.oracles.networks import network
 
@@ -31,7 +32,7 @@ def test_every_refused_row_is_listed():
     with pytest.raises(UnsupportedOpError) as caught:
         check(rows, "net.pt", has_neurons=False)
     assert str(caught.value).splitlines() == [
-        "net.pt: 2 operation(s) cannot be converted:", "  1: gelu: no", "  7: softmax: nor this",
+        "net.pt: 2 operation(s) cannot be converted:", "  1: gelu: no", "  7: softmax: nor this", SUPPORTED,
     ]  # fmt: skip
 
 
