@@ -213,5 +213,4 @@ class _Walk:
 
 
 def _unknown(node: NodeProto) -> Refusal:
-    return Refusal("has no spiking counterpart here; use Gemm, MatMul, Conv, BatchNormalization, Relu, Clip, Tanh, "
-                   "average or max pooling, Add, Concat or Flatten, or remove it")  # fmt: skip
+    return Refusal("has no spiking counterpart here; replace or remove it")
