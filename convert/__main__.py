@@ -186,6 +186,8 @@ def _folder(model: str) -> Path:
     """Where a run goes that does not say where: beside the model, and never over the run that an artefact is of."""
     if model.endswith("snn.safetensors"):
         folder = Path(model).parent
+        if folder.name in ("", ".."):  # here, or above: a folder whose name the path does not say
+            folder = folder.resolve()
         return folder.with_name(f"{folder.name.removesuffix('.snn') or 'model'}.again.snn")
     path = Path(model.removeprefix("zoo:"))
     return path.with_name(f"{path.stem if path.suffix in SUFFIXES else path.name}.snn")

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from convert.errors import CorruptFileError, UnsafeFileError
 from convert.reading.archive import refuse_hostile_archive
+from convert.reading.growth import refuse_growing_pickle
 
 __all__ = ["DTYPES", "saved_tensors", "tables"]
 
@@ -67,6 +68,7 @@ def _unpickled(member: bytes, place: str) -> Any:
     if not member.startswith(b"PK"):
         raise UnsafeFileError(f"{place}: a bare pickle, which would run code; expected tensors: {_AGAIN}")
     refuse_hostile_archive(member, place)
+    refuse_growing_pickle(member, place)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

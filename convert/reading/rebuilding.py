@@ -9,8 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from convert.errors import CorruptFileError, UnsafeFileError
+from convert.errors import CorruptFileError, UnsafeFileError, UnsupportedOpError
 from convert.reading.records import MOST_LAYERS, Record
+from convert.reading.refusals import reason
 from convert.reading.weights import is_plain
 
 __all__ = ["rebuilt"]
@@ -47,6 +48,10 @@ class _Rebuilder:
             return self.made[id(record)]
         if id(record) in self.open:
             raise self._damaged(place, "contains itself")
+        if record.real is not None and issubclass(record.real, nn.RNNBase):
+            raise UnsupportedOpError(
+                f"{self.path}: {place}: {record.real.__name__}: {reason(record.real.__name__.lower())}"
+            )
         self.open.add(id(record))
         state = getattr(record, "state", None)
         if not isinstance(state, dict):
@@ -56,7 +61,10 @@ class _Rebuilder:
             raise self._damaged(place, f"lacks {', '.join(sorted(missing))}")
         assert record.real is not None  # the only stand-ins without one are those of `weights_only`
         module: nn.Module = record.real.__new__(record.real)
-        module.__setstate__(values)  # the layer's own, which completes what older versions did not save
+        try:
+            module.__setstate__(values)  # the layer's own, which completes what older versions did not save
+        except Exception as error:
+            raise self._damaged(place, f"is no complete {record.real.__name__} ({error})") from error
         self.made[id(record)] = module
         children = [child for child in state["_modules"].values() if child is not None]
         self.layers[id(record)] = 1 + sum(self.layers[id(child)] for child in children)

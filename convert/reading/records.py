@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, _weights_only_unpickler, nn
 
 from convert.errors import CorruptFileError, LoadError, UnsafeFileError
+from convert.reading.growth import refuse_growing_pickle
 
 __all__ = ["MOST_LAYERS", "Record", "read_records", "state_of_record", "tensors_of"]
 
@@ -110,6 +111,7 @@ def read_records(path: Path, any_class: bool) -> Any:
     """
     foreign: list[_StandIn] = [(type(n, (Record,), {}), n) for n in _unsafe_globals(path)] if any_class else []
     stand_ins = _stand_ins() + foreign
+    refuse_growing_pickle(path, str(path))
     try:
         with torch.serialization.safe_globals(stand_ins), warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -120,6 +122,8 @@ def read_records(path: Path, any_class: bool) -> Any:
         raise _refusal(path, error) from error
     except Exception as error:  # a damaged pickle program fails in as many ways as it has instructions
         reason = (str(error).splitlines() or [type(error).__name__])[0]
+        if isinstance(error, MemoryError) or "allocate" in reason:
+            reason = "it asks for more memory than there is"
         raise CorruptFileError(
             f"{path}: truncated or damaged ({reason[:200]}); expected a file written by torch.save: save it again"
         ) from error

@@ -24,7 +24,7 @@ _REASONS: dict[str, str] = {
         "a softmax inside the network has no spiking counterpart; one over all values of an output, at the very end, "
         "goes to the read-out: remove this one",
     ),
-    **dict.fromkeys(("lstm", "gru", "rnn_tanh", "rnn_relu"), _RECURRENT),
+    **dict.fromkeys(("lstm", "gru", "rnn", "rnn_tanh", "rnn_relu"), _RECURRENT),
     **dict.fromkeys(("scaled_dot_product_attention", "bmm", "_native_multi_head_attention"), _ATTENTION),
     **dict.fromkeys(("layer_norm", "group_norm", "instance_norm", "rms_norm", "local_response_norm"), _DYNAMIC),
     **dict.fromkeys(("slice", "select", "chunk", "split", "narrow", "index", "unbind"), _PICK),

@@ -104,6 +104,8 @@ def from_bytes(content: bytes, origin: str = "artefact") -> SpikingNetwork:
         sites = {name: _site(name, record, tensors) for name, record in description["sites"].items()}
         provenance = {str(k): str(v) for k, v in description["provenance"].items()}
         return SpikingNetwork(graph, sites, scales, float(description["dt_s"]), description["input_code"], provenance)
+    except CorruptFileError:
+        raise
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, SafetensorError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         known = isinstance(error, ConvertError)

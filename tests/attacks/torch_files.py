@@ -125,6 +125,14 @@ def call(module: str, name: str, arguments: bytes) -> bytes:
     return b"\x80\x02c" + f"{module}\n{name}\n".encode() + arguments + b"R."
 
 
+def doubled(times: int) -> bytes:
+    """A pickle that encodes a string as hex, and the result again, `times` times."""
+    inner = b"c_codecs\nencode\n" + text("harmless") + text("utf-8") + b"\x86R"
+    for _ in range(times):
+        inner = b"c_codecs\nencode\n" + inner + text("hex") + b"\x86R"
+    return b"\x80\x02" + inner + b"."
+
+
 LINEAR = ("torch.nn.modules.linear", "Linear")
 MILLION = b"J" + struct.pack("<i", 10**6)
 

@@ -25,30 +25,7 @@ from convert.errors import (  # noqa: E402
 )
 from convert.graph.semantics import run  # noqa: E402
 from convert.reading.models import open_model  # noqa: E402
-
-
-def network():
-    """Conv, Relu, a flatten through a computed shape, Gemm."""
-    rng = np.random.default_rng(0)
-    weights = {"w": rng.standard_normal((2, 1, 3, 3)), "v": rng.standard_normal((18, 3)), "b": np.zeros(3)}
-    stored = [numpy_helper.from_array(value.astype(np.float32), name) for name, value in weights.items()]
-    stored += [numpy_helper.from_array(np.array([0]), "zero"), numpy_helper.from_array(np.array([-1]), "rest")]
-    nodes = [
-        helper.make_node("Conv", ["x", "w"], ["c"], name="first"),
-        helper.make_node("Relu", ["c"], ["r"]),
-        helper.make_node("Shape", ["r"], ["s"]),
-        helper.make_node("Gather", ["s", "zero"], ["n"], axis=0),
-        helper.make_node("Concat", ["n", "rest"], ["t"], axis=0),
-        helper.make_node("Reshape", ["r", "t"], ["f"]),
-        helper.make_node("Gemm", ["f", "v", "b"], ["y"]),
-    ]
-    return model(nodes, stored, ("N", 1, 5, 5))
-
-
-def model(nodes, stored, shape):
-    graph = helper.make_graph(nodes, "g", [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
-                              [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)], stored)  # fmt: skip
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
+from tests.attacks.onnx_files import external, model, network  # noqa: E402
 
 
 def outcome(content: bytes, path: Path, shape=(1, 5, 5)) -> str:
@@ -236,21 +213,6 @@ def test_names_cannot_write_to_the_terminal(tmp_path):
 
 
 # Values in other files
-
-
-def external(tmp_path: Path, location: str, **entries):
-    made = network()
-    tensor = made.graph.initializer[1]
-    values = tensor.raw_data
-    tensor.ClearField("raw_data")
-    tensor.data_location = TensorProto.EXTERNAL
-    for key, value in {"location": location, **entries}.items():
-        tensor.external_data.add(key=key, value=str(value))
-    folder = tmp_path / "folder"
-    folder.mkdir(exist_ok=True)
-    for place in (folder / "data.bin", tmp_path / "secret.bin"):
-        place.write_bytes(b"\0" * 8 + values)
-    return made, folder / "m"
 
 
 def test_external_values_beside_the_model_are_read(tmp_path):
