@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import lzma
 import math
+import tokenize
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -31,7 +32,17 @@ _LARGEST_BYTES = 8 * 2**30  # of x as float32; a zip can claim far more than it 
 _LARGEST_CLASS = 2**31 - 1
 _SPLIT_SEED = 20260102
 _MAKE_IT = "make it with: numpy.savez(FILE, x=x, y=y)"
-_UNREADABLE = (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error, lzma.LZMAError)
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    EOFError,
+    RuntimeError,
+    SyntaxError,
+    tokenize.TokenError,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+)
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from convert.errors import ConvertError, CorruptFileError, LoadError, UnsafeFile
 from convert.reading.archive import refuse_hostile_archive
 from convert.reading.captured import capture
 from convert.reading.sources import Source
+from convert.reading.storages import refuse_short_storages
 from convert.reading.tracing import Traced, accepted_batch, read_captured
 from convert.reading.weights import rounding_notes
 
@@ -76,6 +77,7 @@ def open_script(source: Source, trusted: bool) -> Script:
             "  torch.export.save(torch.export.export(model.eval(), (x,)), 'model.pt2')     in the training script"
         )
     refuse_hostile_archive(source.path, origin, packed="code")
+    refuse_short_storages(source.path)
     with _quiet(), _failures(origin, "truncated or damaged", CorruptFileError):
         module = torch.jit.load(origin, map_location="cpu").eval()
         state = {**dict(module.named_parameters()), **dict(module.named_buffers())}

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from tests.attacks.builders import Builder, exported, members_of, packed, save_network, scripted
+from tests.attacks.builders import Builder, exported, flipped_member, members_of, packed, save_network, scripted
 from tests.attacks.torch_files import Calls, touch
 
 
@@ -43,22 +43,10 @@ def _appended(name: str, content: bytes, deflate: bool = False, repeat: bool = F
     return build
 
 
-def flipped_weight(path: Path) -> None:
-    """One bit of a weight, in place: the checksum of its member stays what it was."""
-    content = bytearray(path.read_bytes())
-    with zipfile.ZipFile(path) as archive:
-        info = next(i for i in archive.infolist() if "/data/" in i.filename or "/weights/weight_" in i.filename)
-    head = info.header_offset
-    start = head + 30 + int.from_bytes(content[head + 26 : head + 28], "little")
-    start += int.from_bytes(content[head + 28 : head + 30], "little")
-    content[start + 2] ^= 1
-    path.write_bytes(content)
-
-
 def _flipped(write: Callable[[Path], Any], *options: str) -> Builder:
     def build(folder: Path, canary: Path) -> list[str]:
         write(folder / "model.pt")
-        flipped_weight(folder / "model.pt")
+        flipped_member(folder / "model.pt", "data/weights/weight_0" if write is exported else "data/0")
         return ["model.pt", *options]
 
     return build

@@ -40,6 +40,17 @@ def packed(path: Path, members: dict[str, bytes]) -> Path:
     return path
 
 
+def flipped_member(path: Path, name: str, at: int = 2) -> None:
+    """One bit of a stored member, in place: its checksum stays what it was."""
+    content = bytearray(path.read_bytes())
+    with zipfile.ZipFile(path) as archive:
+        info = next(info for info in archive.infolist() if info.filename.endswith(name))
+    head = info.header_offset
+    lengths = (int.from_bytes(content[head + i : head + i + 2], "little") for i in (26, 28))
+    content[head + 30 + sum(lengths) + at] ^= 1
+    path.write_bytes(content)
+
+
 def exported(path: Path, module: nn.Module | None = None, *example: torch.Tensor) -> Path:
     """A torch.export archive of `module`."""
     program = torch.export.export(module or network(), example or (torch.zeros(1, 8),), strict=False)

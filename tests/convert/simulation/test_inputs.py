@@ -1,8 +1,10 @@
 import pytest
 import torch
 
+from convert.errors import InputShapeError
 from convert.simulation.engine import simulate
 from convert.simulation.inputs import constant_current, poisson_spikes
+from convert.simulation.reference import simulate_reference
 from tests.oracles.conversions import converted
 
 
@@ -78,3 +80,13 @@ def test_a_constant_input_is_on_its_lattice():
     assert current.dtype == torch.float64
     assert torch.equal(current * 2**16, (current * 2**16).round())
     assert float((current - x).abs().max()) <= 2.0**-17
+
+
+@pytest.mark.parametrize("run", [simulate, simulate_reference])
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+def test_samples_that_are_not_finite_are_refused_and_counted(run, bad):
+    network, x = converted("mlp-relu")
+    x = x.clone()
+    x[3, 0] = x[3, 1] = x[7, 2] = bad
+    with pytest.raises(InputShapeError, match=r"2 of 64 samples hold NaN or infinity, the first is number 3"):
+        run(network, x, 2)
