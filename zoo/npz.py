@@ -33,16 +33,9 @@ _LARGEST_CLASS = 2**31 - 1
 _SPLIT_SEED = 20260102
 _MAKE_IT = "make it with: numpy.savez(FILE, x=x, y=y)"
 _UNREADABLE = (
-    OSError,
-    ValueError,
-    EOFError,
-    RuntimeError,
-    SyntaxError,
-    tokenize.TokenError,
-    zipfile.BadZipFile,
-    zlib.error,
+    OSError, ValueError, EOFError, RuntimeError, SyntaxError, tokenize.TokenError, zipfile.BadZipFile, zlib.error,
     lzma.LZMAError,
-)
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -85,8 +85,8 @@ def test_a_constant_input_is_on_its_lattice():
 @pytest.mark.parametrize("run", [simulate, simulate_reference])
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
 def test_samples_that_are_not_finite_are_refused_and_counted(run, bad):
-    network, x = converted("mlp-relu")
+    network, x = converted("conv norm average")
     x = x.clone()
-    x[3, 0] = x[3, 1] = x[7, 2] = bad
+    x[3], x[7] = bad, bad
     with pytest.raises(InputShapeError, match=r"2 of 64 samples hold NaN or infinity, the first is number 3"):
         run(network, x, 2)
