@@ -9,7 +9,7 @@ import contextlib
 import io
 import logging
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ from torch.export import ExportedProgram
 
 from convert.errors import LoadError
 
-__all__ = ["Captured", "called", "capture", "export", "first_line", "operator_of", "place_of"]
+__all__ = ["Captured", "called", "capture", "export", "first_line", "operator_of", "place_of", "quiet"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +48,19 @@ class Captured:
     from_file: bool = False
 
 
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Torch reports what it tries and fails to standard error and through many loggers; we raise one error instead."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
+
+
 def called(module: Callable[[Tensor], Any], x: Tensor) -> Any:
     """What `module` gives for `x`, without gradients."""
     with torch.no_grad(), warnings.catch_warnings():
@@ -62,23 +75,14 @@ def export(module: nn.Module, example: Tensor, origin: str) -> ExportedProgram:
     ------
     LoadError
     """
-    loggers = [logging.getLogger(name) for name in ("torch.export", "torch._export", "torch.fx", "torch.__trace")]
-    levels = [logger.level for logger in loggers]
     try:
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
-        # on failure torch.export prints the graph to stderr
-        with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
-            warnings.simplefilter("ignore")
+        with quiet():  # on failure torch.export prints the graph to standard error
             return torch.export.export(module, (example,), strict=False)
     except Exception as error:  # torch.export raises many private types
         raise LoadError(
             f"{origin}: torch.export cannot trace it ({type(error).__name__}: {first_line(error)}); expected a "
             "forward() without control flow that depends on the data: remove it, or export the part without it"
         ) from error
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
 
 
 def capture(program: ExportedProgram, batch: int) -> Captured:

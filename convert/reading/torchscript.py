@@ -7,9 +7,6 @@ with the script itself.
 from __future__ import annotations
 
 import contextlib
-import io
-import logging
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +17,7 @@ from torch.export import ExportedProgram
 
 from convert.errors import ConvertError, CorruptFileError, LoadError, UnsafeFileError
 from convert.reading.archive import refuse_hostile_archive
-from convert.reading.captured import capture
+from convert.reading.captured import capture, quiet
 from convert.reading.sources import Source
 from convert.reading.storages import refuse_short_storages
 from convert.reading.tracing import Traced, accepted_batch, read_captured
@@ -46,9 +43,8 @@ class Script:
         ------
         InputShapeError, UnsupportedOpError, NoNeuronError, GraphError, LoadError
         """
-        with _quiet():
-            batch = accepted_batch(self.module, sample_shape, self.origin, _same_batch)
-        with _quiet(), _failures(self.origin, "torch cannot turn it into operators"):
+        batch = accepted_batch(self.module, sample_shape, self.origin, _same_batch)
+        with quiet(), _failures(self.origin, "torch cannot turn it into operators"):
             from torch._export.converter import TS2EPConverter
 
             example = torch.zeros((batch, *sample_shape))
@@ -78,7 +74,7 @@ def open_script(source: Source, trusted: bool) -> Script:
         )
     refuse_hostile_archive(source.path, origin, packed="code")
     refuse_short_storages(source.path)
-    with _quiet(), _failures(origin, "truncated or damaged", CorruptFileError):
+    with quiet(), _failures(origin, "truncated or damaged", CorruptFileError):
         module = torch.jit.load(origin, map_location="cpu").eval()
         state = {**dict(module.named_parameters()), **dict(module.named_buffers())}
         notes = rounding_notes(state)
@@ -122,16 +118,3 @@ def _failures(origin: str, what: str, kind: type[LoadError] = LoadError) -> Iter
             f"{origin}: {what} ({type(error).__name__}: {reason}); expected a module saved with torch.jit.save, "
             "without control flow that depends on the data: save it again, or save the original with torch.export.save"
         ) from error
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Torch's converter reports to standard error and through many loggers."""
-    before = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)

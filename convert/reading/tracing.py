@@ -25,7 +25,7 @@ from convert.errors import GraphError, InputShapeError, NonFiniteWeightError
 from convert.graph.ir import Graph
 from convert.graph.readout import Head
 from convert.reading.calls import MOST_VALUES
-from convert.reading.captured import Captured, called, capture, export, first_line
+from convert.reading.captured import Captured, called, capture, export, first_line, quiet
 from convert.reading.coverage import Coverage, check
 from convert.reading.footprint import affordable_batch
 from convert.reading.probes import verify
@@ -114,7 +114,7 @@ def accepted_batch(
     first: Exception | None = None
     for batch in (_BATCH, 1):
         try:
-            with FakeTensorMode(allow_non_fake_inputs=True):
+            with quiet(), FakeTensorMode(allow_non_fake_inputs=True):
                 if accepts(called(module, torch.zeros((batch, *sample_shape))), batch):
                     return batch
         except _UNKNOWN:

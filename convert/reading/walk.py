@@ -119,7 +119,7 @@ class Walk:
         return "outputs"
 
     def _call(self, node: fx.Node) -> None:
-        place, name = place_of(node), str(node.target).removeprefix("aten.")
+        place, name = place_of(node), str(node.target).removeprefix("aten.").removesuffix(".default")
         if self._behind_refusal(node):
             self.values[node.name] = None
             self.rows.append(Coverage(place, name, "not reached", "", "behind a refused operation"))

@@ -25,6 +25,7 @@ def visited(tmp_path_factory):
         env=environment, cwd=ROOT, capture_output=True, text=True, check=False, timeout=1800,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
+    assert "Traceback" not in done.stderr, done.stderr[-3000:]  # torch's loggers keep the stream they began with
     return {found["name"]: found for found in map(json.loads, done.stdout.splitlines())}
 
 
