@@ -11,6 +11,7 @@ from tabulate import tabulate
 
 from convert.graph.readout import Head
 from convert.reading.coverage import Coverage
+from convert.reading.refusals import SUPPORTED
 
 __all__ = ["Inspection"]
 
@@ -75,7 +76,8 @@ class Inspection:
         if self.heads:
             lines.append(f"Outputs: {'; '.join(map(_described, self.heads))}")
         short = self.problem if not fates["refused"] else f"{fates['refused']} operation(s) refused, see the table"
-        return [*lines, "It can be converted." if self.converts else f"It cannot be converted: {short}"]
+        verdict = "It can be converted." if self.converts else f"It cannot be converted: {short}"
+        return [*lines, verdict, *([SUPPORTED] if fates["refused"] else [])]
 
 
 def _described(head: Head) -> str:
