@@ -189,7 +189,7 @@ def test_long_simulations_approach_the_network(mode, space):
 
 
 REFUSED = {
-    **{str(layer): (nn.Sequential(nn.Linear(4, 4), layer, nn.Linear(4, 2)), (4,), "(?s)activation without a neuron.*ReLU6")
+    **{str(layer): (nn.Sequential(nn.Linear(4, 4), layer, nn.Linear(4, 2)), (4,), "activation without a neuron")
        for layer in (nn.LeakyReLU(), nn.PReLU(), nn.GELU(), nn.SiLU(), nn.ELU(), nn.SELU(), nn.Softplus(), nn.Mish(),
                      nn.Hardswish(), nn.Sigmoid())},
     "softmax inside": (nn.Sequential(nn.Linear(4, 4), nn.Softmax(1), nn.ReLU(), nn.Linear(4, 2)), (4,), "inside"),

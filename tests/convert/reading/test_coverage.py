@@ -45,7 +45,7 @@ def test_no_neurons_are_refused_and_neurons_pass():
 def test_rows_are_plain_json():
     rows = trace(*network("conv norm average")).coverage
     assert rows[0].as_record() == {
-        "place": "0", "op": "conv2d.default", "fate": "exact linear", "becomes": "synapses",
+        "place": "0", "op": "conv2d", "fate": "exact linear", "becomes": "synapses",
         "why": "acts on the analog input: computed once for a sample, not on spikes (on spikes with --input poisson)",
     }  # fmt: skip
     assert [row.place for row in rows] == ["0", "1", "2", "3", "4", "5", "6", "7", "8"]
