@@ -1,7 +1,7 @@
 """Files to Graph.
 
 sources.py      identify(): what a file is, told from its content
-torch_file.py   files of torch.save: records.py unpickles into inert stand-ins, rebuilding.py makes torch.nn layers of them
+torch_file.py   files of torch.save: records.py unpickles into inert stand-ins, rebuilding.py makes real layers of them
 archive.py      zip archives: refused where they could harm, checksums compared; growth.py: pickles that fill the memory
 hints.py        what the user says about a file: --arch, --activation, --trust
 weights.py      weights without a network: state_dict, checkpoint, safetensors
