@@ -117,6 +117,44 @@ def _prelu(step: Step) -> Call:
     return call_on(step, "prelu", weight=step.weight(1, "slope").reshape(-1))
 
 
+def _numbers(operator: str, **names: tuple[str, float]) -> Translator:
+    """An activation whose numbers are attributes: our name of each -> ONNX's, and its default there."""
+
+    def translate(step: Step) -> Call:
+        given = {ours: float(step.attributes.get(name, default)) for ours, (name, default) in names.items()}
+        return call_on(step, operator, **given)
+
+    return translate
+
+
+def _selu(step: Step) -> Call:
+    """gamma (alpha e^x - alpha) below zero, gamma x above it."""
+    alpha, gamma = (float(step.attributes.get(name, value)) for name, value in (("alpha", 1.67326), ("gamma", 1.0507)))
+    return call_on(step, "elu", alpha=alpha, scale=gamma)
+
+
+def _gelu(step: Step) -> Call:
+    kind = step.attributes.get("approximate", b"none")
+    return call_on(step, "gelu", approximate=kind.decode(errors="replace") if isinstance(kind, bytes) else str(kind))
+
+
+def _swish(step: Step) -> Call:
+    if float(step.attributes.get("alpha", 1.0)) != 1.0:
+        raise Refusal("x sigmoid(alpha x) with alpha other than 1 has no neuron; use alpha = 1")
+    return call_on(step, "silu")
+
+
+def _shrink(step: Step) -> Call:
+    bias, bound = (float(step.attributes.get(name, value)) for name, value in (("bias", 0.0), ("lambd", 0.5)))
+    if bias not in (0.0, bound):
+        raise Refusal("a shrink whose bias is neither 0 nor its bound has no neuron; use soft or hard shrink")
+    return call_on(step, "softshrink" if bias else "hardshrink", lambd=bound)
+
+
+def _thresholded(step: Step) -> Call:
+    raise Refusal("x above a threshold and 0 below it has no neuron; use Relu")
+
+
 TRANSLATORS: dict[str, Translator] = {
     "Gemm": _gemm,
     "MatMul": _matmul,
@@ -125,6 +163,18 @@ TRANSLATORS: dict[str, Translator] = {
     "Relu": _unary("relu"),
     "Tanh": _unary("tanh"),
     "Sigmoid": _unary("sigmoid"),
+    "HardSigmoid": _numbers("hardsigmoid", alpha=("alpha", 0.2), beta=("beta", 0.5)),
+    "HardSwish": _unary("hardswish"),
+    "Softplus": _unary("softplus"),
+    "Softsign": _unary("softsign"),
+    "Mish": _unary("mish"),
+    "Swish": _swish,
+    "Gelu": _gelu,
+    "Elu": _numbers("elu", alpha=("alpha", 1.0)),
+    "Selu": _selu,
+    "Celu": _numbers("celu", alpha=("alpha", 1.0)),
+    "Shrink": _shrink,
+    "ThresholdedRelu": _thresholded,
     "LeakyRelu": _leaky_relu,
     "PRelu": _prelu,
     "Clip": _clip,

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 __all__ = ["reason"]
 
-_NEURONS = "ReLU, ReLU6, hard tanh, tanh, clamp(0, h), clamp(-h, h)"
+_NEURONS = (
+    "ReLU, ReLU6, leaky and parametric ReLU, hard tanh, tanh, sigmoid, hard sigmoid, GELU, SiLU, hard swish, Mish, ELU, "
+    "SELU, CELU, softplus, softsign, log sigmoid, soft, hard and tanh shrink, clamp(0, h), clamp(-h, h)"
+)
 _ACTIVATION = f"an activation without a neuron here; supported: {_NEURONS}; replace it and train again"
 _RECURRENT = "a recurrent layer; only feed-forward networks can be converted: unroll it, or convert the part without it"
 _ATTENTION = "attention multiplies two data paths; no spiking counterpart here: convert the part without it"
@@ -15,11 +18,8 @@ _SPACE = "three dimensions or transposed; supported: conv1d, conv2d and pooling 
 
 _REASONS: dict[str, str] = {
     **dict.fromkeys(
-        ("leaky_relu", "prelu", "rrelu", "gelu", "silu", "elu", "celu", "selu", "mish", "hardswish", "hardsigmoid",
-         "softplus", "softsign", "hardshrink", "softshrink", "tanhshrink", "log_sigmoid", "glu", "abs", "sqrt", "exp",
-         "log", "pow", "square", "sin", "cos", "sign"), _ACTIVATION,
+        ("glu", "abs", "sqrt", "exp", "log", "pow", "square", "sin", "cos", "sign", "erf", "reciprocal"), _ACTIVATION,
     ),
-    "sigmoid": f"a sigmoid inside the network is {_ACTIVATION} (a sigmoid at the very end goes to the read-out)",
     **dict.fromkeys(
         ("softmax", "log_softmax"),
         "a softmax inside the network has no spiking counterpart; one over all values of an output, at the very end, "
@@ -41,15 +41,15 @@ _REASONS: dict[str, str] = {
 }  # fmt: skip
 
 _OTHERS = (
-    "has no spiking counterpart here; use linear, conv1d/2d, batch_norm, relu, relu6, hardtanh, tanh, average or max "
-    "pooling, pad, permute, add, cat, flatten, or remove it"
+    "has no spiking counterpart here; use linear, conv1d/2d, batch_norm, an activation such as relu, tanh, "
+    "sigmoid or gelu, average or max pooling, pad, permute, add, cat, flatten, or remove it"
 )
 
 
 def reason(operator: str) -> str:
     """The sentence for an ATen operator that has no entry in our tables.
 
-    >>> reason("gelu")[:44]
+    >>> reason("glu")[:44]
     'an activation without a neuron here; support'
     """
     return _REASONS.get(operator, _OTHERS)

@@ -25,6 +25,7 @@ from convert.graph import ir
 from convert.graph.ir import Graph, Node
 from convert.graph.readout import READOUTS, Head, heads_of, split
 from convert.graph.semantics import infer_shape, run
+from convert.reading.activations import principal
 from convert.reading.aten import OPERATORS
 from convert.reading.calls import Call, Chain, Refusal
 from convert.reading.coverage import Coverage, check, describe_node, say_what_is_analog
@@ -305,7 +306,7 @@ class _Reader:
     def _append(self, node: fx.Node, ops: Chain, place: str, name: str) -> None:
         """Our nodes for one of the model's, and its row."""
         source: tuple[str, ...] = tuple(self.values[n] for n in self._data_names(node))
-        main = next((op for op in ops if not isinstance(op, (ir.Pad, ir.Reshape))), ops[0])
+        main = principal(ops)
         for i, op in enumerate(ops):
             title = node.name if i == 0 else f"{node.name}_part{i}"
             shapes = [n.shape for name in source for n in self.nodes if n.name == name]
