@@ -143,5 +143,5 @@ class CurveNeuron(TrackingNeuron):
         """n f(A / n) / lam by table; a value on a break belongs to the piece above it."""
         breaks, rises, offsets = self.table(charge)
         x = charge * (1.0 / window) * (threshold / quantum).to(charge)
-        piece = torch.bucketize(x, breaks, right=True)
+        piece = torch.bucketize(x.contiguous(), breaks, right=True)
         return (rises[piece] * x + offsets[piece]) * (window / threshold.to(charge))

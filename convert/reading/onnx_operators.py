@@ -114,7 +114,11 @@ def _leaky_relu(step: Step) -> Call:
 
 
 def _prelu(step: Step) -> Call:
-    return call_on(step, "prelu", weight=step.weight(1, "slope").reshape(-1))
+    slope = step.weight(1, "slope")
+    full = (*[1] * (len(step.shape) + 1 - slope.ndim), *slope.shape)
+    if any(size != 1 for i, size in enumerate(full) if i != 1):
+        raise Refusal(f"its slope of shape {tuple(slope.shape)} is not one value, or one for each channel")
+    return call_on(step, "prelu", weight=slope.reshape(-1))
 
 
 def _numbers(operator: str, **names: tuple[str, float]) -> Translator:

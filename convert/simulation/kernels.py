@@ -127,9 +127,11 @@ def _counting(neuron: TrackingNeuron, site: Site, like: Tensor) -> Callable[[Ten
         unit = threshold / quantum
 
         def by_table(charge: Tensor, window: float) -> Tensor:
-            x = torch.mul(charge, 1.0 / window).mul_(unit)
-            piece = torch.bucketize(x, breaks, right=True)
-            return x.mul_(rises[piece]).add_(offsets[piece]).mul_(window / threshold)
+            x = channels_last(torch.mul(charge, 1.0 / window).mul_(unit))
+            dense = x.permute(0, 2, 3, 1) if x.ndim == 4 else x  # as it lies in memory
+            piece = torch.bucketize(dense, breaks, right=True)
+            dense.mul_(torch.take(rises, piece)).add_(torch.take(offsets, piece))
+            return x.mul_(window / threshold)
 
         return by_table
     if isinstance(neuron, TwoSlopeNeuron):
