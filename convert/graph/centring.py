@@ -53,9 +53,7 @@ def _through(node: Node, constant: Tensor) -> Tensor:
     return (apply(node.op, constant[None]) - apply(node.op, torch.zeros_like(constant[None])))[0]
 
 
-def _paid(
-    nodes: Sequence[Node], output: str, owed: dict[str, Tensor], carrying: set[str]
-) -> tuple[list[Node], str]:
+def _paid(nodes: Sequence[Node], output: str, owed: dict[str, Tensor], carrying: set[str]) -> tuple[list[Node], str]:
     """The nodes with the constants that they owe added in front of every reader that does not carry them on."""
     paid: dict[str, str] = {}
     taken = {node.name for node in nodes}

@@ -13,7 +13,7 @@ f(A / n) is the activation at the mean drive, n f / lam the count that stands fo
 as long as one spike per step keeps up: the rate is the curve of the mean drive, whatever the order in which the
 charge came. Where f is the identity, A - S = V is the potential of the signed leaky neuron, V = beta V + I - s; with
 a leak both averages forget alike, and like that neuron this one resolves rates down to (1 - beta) / 2.
-(Target tracking: facts in the README; the count-indexed thresholds of spiking quantisers are its monotone case.)
+(Spiking quantisers with thresholds indexed by the count, such as ST-BIF of SpikeZIP, are the monotone case.)
 
 No activation function is evaluated at run time. f is a table of straight pieces that belongs to the network; a
 look-up, a product and a sum give n f. A leaky ReLU has two pieces, and needs neither the division nor lam.
@@ -56,7 +56,7 @@ class TrackingNeuron(LeakyNeuron):
 
     @abstractmethod
     def owed(self, charge: Tensor, window: float, quantum: Tensor, threshold: Tensor) -> Tensor:
-        """n f(A / n) / lam: the count that stands for `charge`, which came in `window` steps.
+        """The count n f(A / n) / lam that stands for `charge`, which came in `window` steps.
 
         Parameters
         ----------
@@ -140,7 +140,7 @@ class CurveNeuron(TrackingNeuron):
         return breaks, rises, offsets
 
     def owed(self, charge: Tensor, window: float, quantum: Tensor, threshold: Tensor) -> Tensor:
-        """n f(A / n) / lam by table; a value on a break belongs to the piece above it."""
+        """The count by table; a value on a break belongs to the piece above it."""
         breaks, rises, offsets = self.table(charge)
         x = charge * (1.0 / window) * (threshold / quantum).to(charge)
         piece = torch.bucketize(x.contiguous(), breaks, right=True)

@@ -5,7 +5,8 @@ percentile   the p-th percentile, so that outliers do not cost everybody resolut
 mse          lam that minimises the mean squared error of the T-step staircase (Li et al., ICML 2021):
              Q(x) = lam/T clip(floor(T x / lam + 1/2), 0, T)
 
-Each is per channel or per layer, on magnitudes where an activation takes both signs. A channel that was never active has nothing to say; it gets the layer's value.
+Each is per channel or per layer, on magnitudes where an activation takes both signs. A channel that was never active
+has nothing to say; it gets the layer's value.
 """
 
 from __future__ import annotations

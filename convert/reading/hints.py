@@ -38,8 +38,8 @@ class Hints:
         """Refuse what no file can satisfy."""
         if self.activation is not None and self.activation not in ACTIVATIONS:
             raise ConfigError(
-                f"--activation: got {self.activation!r}; expected one of {', '.join(ACTIVATIONS)}; for other networks name "
-                "their code with --arch net.py:Net"
+                f"--activation: got {self.activation!r}; expected one of {', '.join(ACTIVATIONS)}; for other networks "
+                "name their code with --arch net.py:Net"
             )
         if self.arch is not None and self.activation is not None:
             raise ConfigError("--activation: got --arch as well; expected one of them: --arch says it all, drop this")

@@ -125,14 +125,16 @@ def _numbers(operator: str, **names: tuple[str, float]) -> Translator:
     """An activation whose numbers are attributes: our name of each -> ONNX's, and its default there."""
 
     def translate(step: Step) -> Call:
-        given = {ours: float(step.attributes.get(name, default)) for ours, (name, default) in names.items()}
+        given: dict[str, Any] = {
+            ours: float(step.attributes.get(name, default)) for ours, (name, default) in names.items()
+        }
         return call_on(step, operator, **given)
 
     return translate
 
 
 def _selu(step: Step) -> Call:
-    """gamma (alpha e^x - alpha) below zero, gamma x above it."""
+    """SELU is gamma (alpha e^x - alpha) below zero and gamma x above it."""
     alpha, gamma = (float(step.attributes.get(name, value)) for name, value in (("alpha", 1.67326), ("gamma", 1.0507)))
     return call_on(step, "elu", alpha=alpha, scale=gamma)
 

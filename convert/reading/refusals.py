@@ -5,8 +5,8 @@ from __future__ import annotations
 __all__ = ["reason"]
 
 _NEURONS = (
-    "ReLU, ReLU6, leaky and parametric ReLU, hard tanh, tanh, sigmoid, hard sigmoid, GELU, SiLU, hard swish, Mish, ELU, "
-    "SELU, CELU, softplus, softsign, log sigmoid, soft, hard and tanh shrink, clamp(0, h), clamp(-h, h)"
+    "ReLU, ReLU6, leaky and parametric ReLU, hard tanh, tanh, sigmoid, hard sigmoid, GELU, SiLU, hard swish, Mish, "
+    "ELU, SELU, CELU, softplus, softsign, log sigmoid, soft, hard and tanh shrink, clamp(0, h), clamp(-h, h)"
 )
 _ACTIVATION = f"an activation without a neuron here; supported: {_NEURONS}; replace it and train again"
 _RECURRENT = "a recurrent layer; only feed-forward networks can be converted: unroll it, or convert the part without it"

@@ -49,7 +49,9 @@ def stack(weights: Weights, activation: str, origin: str) -> tuple[nn.Sequential
     note = (f"The file holds weights only; read as a stack of {sum(isinstance(m, nn.Linear) for m in layers)} linear "
             f"layers with {activation} between them and none after the last.")  # fmt: skip
     if activation == "leaky_relu":
-        note += f" The slope below zero is torch's default, {nn.LeakyReLU().negative_slope:g}, which weights do not tell."
+        note += (
+            f" The slope below zero is torch's default, {nn.LeakyReLU().negative_slope:g}, which weights do not tell."
+        )
     if norms := [layer for layer in layers if isinstance(layer, nn.BatchNorm1d)]:
         note += f" Batch norm was read with torch's default epsilon, {norms[0].eps:g}, which weights do not tell."
     return nn.Sequential(*layers).eval().requires_grad_(False), (note,)

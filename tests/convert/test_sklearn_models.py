@@ -138,7 +138,6 @@ def test_logistic_layers_become_sigmoids():
     assert [site.op.name for site in traced.graph.sites()] == ["sigmoid", "sigmoid"]
 
 
-
 def test_arrays_that_do_not_fit():
     estimator = fitted(MLPClassifier, THREE)
     estimator.coefs_[1] = estimator.coefs_[1].T

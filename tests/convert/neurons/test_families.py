@@ -5,8 +5,8 @@ import torch
 
 from convert.errors import ConfigError
 from convert.graph import ir
-from convert.graph.semantics import apply
 from convert.graph.curves import CURVES, PARAMETERS
+from convert.graph.semantics import apply
 from convert.network import Site
 from convert.neurons.families import FAMILIES, NEURONS, fixed_threshold, make_neuron, takes_both_signs, time_constants
 from convert.neurons.leaky import LeakyNeuron
