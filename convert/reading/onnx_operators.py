@@ -15,6 +15,7 @@ from torch import Tensor
 
 from convert.reading import onnx_shapes, onnx_windows
 from convert.reading.aten import Call, Refusal
+from convert.reading.onnx_compounds import SPELLED_OUT
 from convert.reading.onnx_step import Data, Step, call_on
 
 __all__ = ["TRANSLATORS", "Translator"]
@@ -161,6 +162,11 @@ def _thresholded(step: Step) -> Call:
     raise Refusal("x above a threshold and 0 below it has no neuron; use Relu")
 
 
+def _spelled_out(step: Step) -> Call:
+    given = {k: v.decode() if isinstance(v, bytes) else v for k, v in step.attributes.items() if k != "title"}
+    return call_on(step, **given)
+
+
 TRANSLATORS: dict[str, Translator] = {
     "Gemm": _gemm,
     "MatMul": _matmul,
@@ -169,6 +175,7 @@ TRANSLATORS: dict[str, Translator] = {
     "Relu": _unary("relu"),
     "Tanh": _unary("tanh"),
     "Sigmoid": _unary("sigmoid"),
+    SPELLED_OUT: _spelled_out,
     "HardSigmoid": _numbers("hardsigmoid", alpha=("alpha", 0.2), beta=("beta", 0.5)),
     "HardSwish": _unary("hardswish"),
     "Softplus": _unary("softplus"),

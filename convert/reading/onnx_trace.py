@@ -21,6 +21,7 @@ from convert.graph.semantics import infer_shape
 from convert.reading.activations import principal
 from convert.reading.aten import OPERATORS, Chain, Refusal
 from convert.reading.coverage import Coverage, check, describe_node
+from convert.reading.onnx_compounds import spelled_out
 from convert.reading.onnx_constants import Array, Budget, evaluate
 from convert.reading.onnx_file import OnnxNetwork
 from convert.reading.onnx_nodes import READ_OUT, ancestors, attributes, before_read_out, place, printable
@@ -88,7 +89,7 @@ class _Walk:
         graph = self.network.proto.graph
         output, dropped = before_read_out(graph.node, graph.output[0].name)
         self.needed = ancestors(graph.node, output)
-        for node in self.needed:
+        for node in spelled_out(self.needed, output, self._number, self.network.opset):
             self._visit(node)
         for node in dropped:
             self._drop(node, self.values.get(output))
@@ -138,6 +139,11 @@ class _Walk:
             self.values[name] = self.network.tensors.read(self.stored[name])
         return self.values.get(name) if name else None
 
+    def _number(self, name: str) -> Array | None:
+        """The single number that the file stores under `name`."""
+        stored = self.stored.get(name)
+        return None if stored is None or math.prod(stored.dims) != 1 else np.asarray(self._input(name))
+
     def _literal(self, options: dict[str, Any]) -> Array:
         for name in ("value_float", "value_floats", "value_int", "value_ints"):
             if name in options:
@@ -165,7 +171,7 @@ class _Walk:
             made = OPERATORS[call.operator](call)
             ops.extend(made if isinstance(made, Chain) else (made,))
         value = self._append(node, ops, tuple(v.node for v in inputs if isinstance(v, Data)))
-        row = describe_node(place(node), node.op_type, principal(ops))
+        row = describe_node(place(node), options.get("title", b"").decode() or node.op_type, principal(ops))
         half = node.op_type == "Cast" and options["to"] in (TensorProto.FLOAT16, TensorProto.BFLOAT16)
         rounding = f"computed in float32, without rounding to {element_type(options['to'])}" if half else ""
         self.rows.append(Coverage(row.place, row.op, row.fate, row.becomes, rounding) if half else row)

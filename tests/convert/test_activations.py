@@ -1,5 +1,6 @@
 """Every activation end to end: read, converted, simulated, saved; and measured on a small trained network."""
 
+import logging
 import math
 import warnings
 
@@ -15,6 +16,7 @@ from convert.errors import UnsupportedOpError
 from convert.graph import ir
 from convert.graph.semantics import run
 from convert.neurons.tracking import TrackingNeuron
+from convert.reading.models import open_model
 from convert.simulation.reference import simulate_reference
 from convert.writing.artefact import from_bytes, to_bytes
 from convert.writing.nir import to_nir
@@ -181,3 +183,22 @@ def test_a_slope_stays_what_it_is():
     assert site.neuron.slopes == (0.01,)
     assert math.isclose(float(next(n.op.slope for n in snn.graph.sites())), 0.01)
     assert isinstance(snn.graph.sites()[0].op, ir.LeakyRelu)
+
+
+@pytest.mark.parametrize("make", [nn.SiLU, nn.Softplus, nn.GELU, nn.LogSigmoid, nn.Tanhshrink, nn.Softsign, nn.Mish,
+                                  nn.Hardswish, nn.Sigmoid, lambda: nn.LeakyReLU(0.2), lambda: nn.PReLU(5), nn.ELU],
+                         ids=str)  # fmt: skip
+def test_exported_to_onnx_it_gives_the_same_spikes(make, tmp_path):
+    pytest.importorskip("onnxscript")
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    torch.manual_seed(1)
+    module = nn.Sequential(nn.Linear(6, 5), make(), nn.Linear(5, 5), make(), nn.Linear(5, 2)).eval()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(module, (torch.zeros(2, 6),), tmp_path / "m.onnx", dynamic_shapes=({0: "batch"},),
+                          verbose=False)  # fmt: skip
+    x = torch.rand(20, 6, generator=torch.Generator().manual_seed(0))
+    both = [simulate(convert(traced, x[:12], ConvertConfig(potential_steps=4)).snn, x[12:], 16).counts.values()
+            for traced in (trace(module, (6,)), open_model(tmp_path / "m.onnx").traced((6,)))]  # fmt: skip
+    assert all(torch.equal(a, b) for a, b in zip(*both, strict=True))
+    assert len(both[0]) == 2
