@@ -40,8 +40,8 @@ def spelled_out(
         The value of a name that does not depend on the data, or None.
     """
     made_by = {node.output[0]: node for node in nodes if len(node.output) == 1}
-    numbers = {name: value for node in nodes for name in node.input
-               if name and name not in made_by and (value := constant(name)) is not None and value.size == 1}  # fmt: skip
+    stored = {name for node in nodes for name in node.input if name and name not in made_by}
+    numbers = {name: value for name in stored if (value := constant(name)) is not None and value.size == 1}
     numbers |= {name: value for name, node in made_by.items() if (value := _literal(node)) is not None}
     inputs: dict[str, list[str]] = {}
     for name, node in made_by.items():
@@ -59,14 +59,10 @@ def spelled_out(
             operator, arguments = found
             inside.update(part.names)
             last = made_by[part.names[-1]]
-            replaced[part.names[-1]] = helper.make_node(
-                SPELLED_OUT,
-                [part.source],
-                [part.names[-1]],
-                name=last.name,
-                operator=operator,
-                title=", ".join(made_by[name].op_type for name in part.names),
-                **arguments,
+            given: dict[str, Any] = {"operator": operator, **arguments}
+            given["title"] = ", ".join(made_by[name].op_type for name in part.names)
+            replaced[last.output[0]] = helper.make_node(
+                SPELLED_OUT, [part.source], [last.output[0]], name=last.name, **given
             )
     merged = [replaced.get(node.output[0], node) if node.output else node for node in nodes]
     return ancestors(merged, output) if replaced else list(nodes)

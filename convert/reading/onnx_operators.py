@@ -163,8 +163,9 @@ def _thresholded(step: Step) -> Call:
 
 
 def _spelled_out(step: Step) -> Call:
-    given = {k: v.decode() if isinstance(v, bytes) else v for k, v in step.attributes.items() if k != "title"}
-    return call_on(step, **given)
+    given: dict[str, Any] = {k: v.decode() if isinstance(v, bytes) else v for k, v in step.attributes.items()}
+    given.pop("title")
+    return call_on(step, given.pop("operator"), **given)
 
 
 TRANSLATORS: dict[str, Translator] = {
