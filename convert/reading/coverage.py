@@ -55,7 +55,7 @@ _BECOMES: dict[type, tuple[Fate, str]] = {
     ir.Curve: ("approximated", "signed spiking neurons that keep their count on the curve"),
     ir.AvgPool: ("exact linear", "sum of spikes; its factor goes into the next weights"),
     ir.AdaptiveAvgPool: ("exact linear", "weighted sum of spikes"),
-    ir.MaxPool: ("converted", "maximum of the accumulated drive, before the neuron"),
+    ir.MaxPool: ("converted", "maximum of the accumulated drive, before the neuron (of spikes after a falling curve)"),
     ir.Add: ("exact linear", "sum of currents"),
     ir.Concat: ("exact linear", "wiring"),
     ir.Reshape: ("exact linear", "wiring"),
