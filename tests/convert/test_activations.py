@@ -12,7 +12,7 @@ from sklearn.neural_network import MLPClassifier
 from torch import nn
 
 from convert import ConvertConfig, convert, from_estimator, simulate, trace
-from convert.errors import UnsupportedOpError
+from convert.errors import CorruptFileError, UnsupportedOpError
 from convert.graph import ir
 from convert.graph.semantics import run
 from convert.neurons.tracking import TrackingNeuron
@@ -202,3 +202,16 @@ def test_exported_to_onnx_it_gives_the_same_spikes(make, tmp_path):
             for traced in (trace(module, (6,)), open_model(tmp_path / "m.onnx").traced((6,)))]  # fmt: skip
     assert all(torch.equal(a, b) for a, b in zip(*both, strict=True))
     assert len(both[0]) == 2
+
+
+def test_a_damaged_slope_or_table_is_refused_on_loading():
+    module = nn.Sequential(nn.Linear(4, 4), nn.PReLU(4), nn.Linear(4, 4), nn.GELU(), nn.Linear(4, 2)).eval()
+    snn = convert(trace(module, (4,)), torch.rand(9, 4), ConvertConfig(potential_steps=0)).snn
+    content = to_bytes(snn)
+    slopes = ", ".join(str(s) for s in next(s.neuron.slopes for s in snn.sites.values()))
+    curve = '"name": "gelu", "parameters"'
+    for old, new in ((slopes, slopes.replace("0.25, 0.25", "0.25      ", 1)), (curve, curve.replace("gelu", "gelo"))):
+        old, new = (text.replace('"', '\\"').encode() for text in (old, new))
+        assert content.count(old) == 1 and len(old) == len(new)
+        with pytest.raises(CorruptFileError, match=r"slopes|not known"):
+            from_bytes(content.replace(old, new))
