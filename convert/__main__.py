@@ -81,7 +81,7 @@ NIR = "Also write native.nir and faithful.nir, and check how readers understand 
 DATA = "What is scored: digits, fashion-mnist[:DIR] or npz:FILE. Default: the data a zoo network names; else noise."
 CALIBRATION = "Samples that set the thresholds. Default: the training split of the data."
 ARCH = "For a file of weights: the network's code, such as net.py:Net or 'net.py:Net(28, width=2)'. It is run."
-ACTIVATION = "For the weights of a plain stack of linear layers: relu or tanh."
+ACTIVATION = "For the weights of a plain stack of linear layers: relu, tanh, sigmoid, leaky_relu, gelu, silu or elu."
 TRUST = "Read a TorchScript file, which executes it."
 TASK = "What is scored: classes, binary, labels, regression or heads; auto: by outputs and labels."
 SHAPE = "Shape of one sample, where neither the model nor data tell."

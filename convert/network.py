@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,6 +14,7 @@ from convert.errors import GraphError
 from convert.graph import ir
 from convert.graph.ir import Graph, Node
 from convert.neurons.leaky import LeakyNeuron
+from convert.neurons.tracking import TrackingNeuron, TwoSlopeNeuron
 
 __all__ = ["INPUT_CODES", "Site", "SpikingNetwork", "rescaled", "threshold_balanced"]
 
@@ -40,6 +42,21 @@ class Site:
     threshold: Tensor
     quantum: Tensor
     initial: Tensor
+
+    def step(self, state: Any, drive: Tensor, dt_s: float) -> tuple[Any, Tensor]:
+        """One step of the population: its new state, and its spikes.
+
+        Parameters
+        ----------
+        state
+            None before the first step.
+        drive : Tensor (batch, *shape)
+        """
+        if state is None:
+            state = self.neuron.start(torch.zeros_like(drive) + self.initial)
+        if isinstance(self.neuron, TrackingNeuron):
+            return self.neuron.step(state, drive, self.quantum, dt_s, self.threshold)
+        return self.neuron.step(state, drive, self.quantum, dt_s)
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,6 +99,12 @@ class SpikingNetwork:
         for name, site in self.sites.items():
             if not bool((site.threshold > 0).all() and (site.quantum > 0).all()):
                 raise GraphError(f"{name}: got a threshold or quantum that is not positive; expected more than 0")
+            slopes = len(site.neuron.slopes) if isinstance(site.neuron, TwoSlopeNeuron) else 1
+            if slopes not in (1, *self.graph[name].shape[:1]):
+                raise GraphError(
+                    f"{name}: got {slopes} slopes for neurons of shape {self.graph[name].shape}; expected one, or one "
+                    "for each channel"
+                )
         if unscaled := [node.name for node in self.graph if node.name not in self.scales]:
             raise GraphError(f"{', '.join(unscaled)}: got no scale; expected one for each node")
         for name, value in self._numbers():

@@ -13,6 +13,7 @@ from convert import Conversion
 from convert.graph import ir
 from convert.graph.readout import heads_of
 from convert.neurons.adaptive import AdaptiveNeuron
+from convert.neurons.tracking import TrackingNeuron
 from evaluate.energy import Breakdown, OpsHorowitz, as_record, baselines_record
 from evaluate.environment import environment
 from evaluate.latency import milliseconds
@@ -214,9 +215,14 @@ def _layer(row: OpCount, view: _View) -> dict[str, Any]:
 def _neuron_name(view: _View, name: str) -> str:
     neuron = view.conversion.snn.sites[name].neuron
     family = {"seed": "seed LIF", "lif": "LIF", "if": "IF"}[view.conversion.config.neuron]
-    signed = isinstance(neuron, AdaptiveNeuron)
-    kind = "tanh" if isinstance(view.conversion.snn.graph[name].op, ir.Tanh) else "hard tanh"
-    return f"{family}, signed, {kind}" if signed else family
+    return f"{family}, signed, {_curve_name(view.conversion.snn.graph[name].op)}" if neuron.signed else family
+
+
+def _curve_name(op: ir.Op) -> str:
+    """What the activation of a signed neuron is called."""
+    if isinstance(op, ir.Curve):
+        return op.name.removeprefix("centred_").replace("_", " ")
+    return {ir.Tanh: "tanh", ir.Clamp: "hard tanh", ir.LeakyRelu: "leaky ReLU"}.get(type(op), "ReLU")
 
 
 def _assumptions(view: _View) -> dict[str, Any]:
@@ -232,6 +238,11 @@ def _assumptions(view: _View) -> dict[str, Any]:
         equations.append(
             "tanh: spikes of both signs; the quantum grows with the neuron's own rate r, q(r) = artanh(r) / r, "
             "from a table; fire sign(V) if |V| >= q / 2"
+        )
+    if any(isinstance(site.neuron, TrackingNeuron) for site in view.conversion.snn.sites.values()):
+        equations.append(
+            "other curves f: spikes of both signs; A = beta A + I, n = beta n + 1, fire sign(V) if |V| >= 1/2 with "
+            "V = n f(A / n) / lam - beta S, S = beta S + s; f is a table of straight pieces"
         )
     return {
         "energy": _energy(view),

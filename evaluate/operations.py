@@ -18,6 +18,7 @@ from convert.graph.ir import Node, Op
 from convert.graph.semantics import apply
 from convert.neurons.adaptive import AdaptiveNeuron
 from convert.neurons.leaky import LeakyNeuron
+from convert.neurons.tracking import CurveNeuron, TrackingNeuron
 
 __all__ = ["CONVENTIONS", "OpCount", "count_operations", "fan_out", "summed", "update_cost"]
 
@@ -84,11 +85,15 @@ def update_cost(neuron: LeakyNeuron) -> tuple[int, int]:
     """(additions, multiplications) of one membrane update beyond the arriving spikes.
 
     IF adds the bias. A leak multiplies V by beta. A synaptic filter multiplies I by alpha and adds it to V. A neuron
-    that adapts keeps its own rate: one more of each.
+    that adapts keeps its own rate: one more of each. A neuron that keeps its count on a curve leaks twice, takes the
+    count from what is owed, and finds that with a slope; with a table, also a mean, an offset and a change of unit.
+    Comparisons, and with them looking a table up, are not counted, as they are not for thresholds.
     """
     leaks, filters = neuron.tau_mem_s < float("inf"), neuron.tau_syn_s > 0
     adapts = isinstance(neuron, AdaptiveNeuron)
-    return 1 + filters + adapts, int(leaks) + filters + adapts
+    tracks, tabulated = isinstance(neuron, TrackingNeuron), isinstance(neuron, CurveNeuron)
+    additions = 1 + filters + adapts + tracks + tabulated
+    return additions, int(leaks) * (1 + tracks) + filters + adapts + tracks + 2 * tabulated
 
 
 def count_operations(

@@ -5,7 +5,8 @@
    (W' = W g / sqrt(v + eps), b' = (b - m) g / sqrt(v + eps) + beta);
 3. adaptive pooling with equal windows becomes plain average pooling;
 4. max pooling after a monotone activation moves in front of it, pool(f(x)) = f(pool(x)), so that later the
-   analog drive is pooled and not the spikes (Rueckauer et al. 2017, section 2.2.4, names the problem).
+   analog drive is pooled and not the spikes (Rueckauer et al. 2017, section 2.2.4, names the problem);
+5. a sigmoid becomes a curve through zero and a constant in the next bias (`centring.py`).
 
 Arithmetic is done in float64.
 """
@@ -18,6 +19,7 @@ import torch
 from torch import Tensor
 
 from convert.graph import ir
+from convert.graph.centring import centred
 from convert.graph.ir import Graph, Node, Op
 from convert.graph.semantics import apply, infer_shape
 
@@ -36,7 +38,8 @@ def fold(graph: Graph) -> Graph:
     output = graph.output
     for rewrite in (_drop_identities, _norm_to_affine, _merge_affine, _plain_pooling, _pool_before_neuron):
         nodes, output = rewrite(nodes, output)
-    return rebuild(nodes, output)
+    nodes, output = centred(rebuild(nodes, output).nodes, output)
+    return rebuild(*_merge_affine(nodes, output))
 
 
 def rebuild(nodes: list[Node], output: str) -> Graph:
@@ -140,7 +143,7 @@ def _pool_before_neuron(nodes: list[Node], output: str) -> Nodes:
     """
     while True:
         by_name = {n.name: n for n in nodes}
-        behind = [n for n in nodes if n.inputs and _is_activation(by_name[n.inputs[0]])]
+        behind = [n for n in nodes if n.inputs and _is_rising(by_name[n.inputs[0]])]
         moved = next((n for n in behind if isinstance(n.op, ir.MaxPool) or _is_border(n, by_name, nodes, output)), None)
         if moved is None:
             return nodes, output
@@ -158,13 +161,17 @@ def _is_border(node: Node, by_name: dict[str, Node], nodes: list[Node], output: 
     if not isinstance(node.op, ir.Pad) or node.name == output:
         return False
     readers = [n for n in nodes if node.name in n.inputs]
-    zero = torch.zeros((1, 1), dtype=torch.float64)
-    keeps = node.op.mode != "zeros" or not bool(apply(by_name[node.inputs[0]].op, zero).any())
+    activation = by_name[node.inputs[0]].op
+    if isinstance(activation, ir.LeakyRelu):  # 0 stays 0; a slope belongs to its channel
+        keeps = not (node.op.before[0] or node.op.after[0])
+    else:
+        zero = torch.zeros((1, 1), dtype=torch.float64)
+        keeps = node.op.mode != "zeros" or not bool(apply(activation, zero).any())
     return keeps and bool(readers) and all(isinstance(n.op, ir.MaxPool) for n in readers)
 
 
-def _is_activation(node: Node) -> bool:
-    return isinstance(node.op, ir.ACTIVATIONS)
+def _is_rising(node: Node) -> bool:
+    return isinstance(node.op, ir.ACTIVATIONS) and ir.rises(node.op)
 
 
 def _fresh(name: str, taken: dict[str, Node]) -> str:

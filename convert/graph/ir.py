@@ -6,6 +6,7 @@ invariants when it is built, so every function that receives one can trust it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor
 
 from convert.errors import GraphError, NonFiniteWeightError
+from convert.graph.curves import CURVES, PARAMETERS, turning_point
 
 __all__ = [
     "ACTIVATIONS",
@@ -26,9 +28,11 @@ __all__ = [
     "Clamp",
     "Concat",
     "Conv",
+    "Curve",
     "Graph",
     "Identity",
     "Input",
+    "LeakyRelu",
     "Linear",
     "MaxPool",
     "Node",
@@ -38,6 +42,7 @@ __all__ = [
     "Relu",
     "Reshape",
     "Tanh",
+    "rises",
     "tensors",
 ]
 
@@ -104,6 +109,37 @@ class Clamp:
 @dataclass(frozen=True, eq=False)
 class Tanh:
     """y = tanh(x)."""
+
+
+@dataclass(frozen=True, eq=False)
+class LeakyRelu:
+    """y = x above zero, slope x below; `slope` holds one value, or one for each channel (axis 0): PReLU."""
+
+    slope: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """y = f(x), a curve of `convert.graph.curves` by its name, with its numbers: sigmoid, GELU, SiLU, ELU, ...
+
+    Raises
+    ------
+    GraphError
+        No such curve, or other numbers than it takes.
+    """
+
+    name: str
+    parameters: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Check the name at the door: it may come from a file."""
+        if self.name not in CURVES:
+            raise GraphError(f"curve {self.name!r}: not known; expected one of {', '.join(CURVES)}")
+        numbers = [isinstance(p, (int, float)) and math.isfinite(p) for p in self.parameters]
+        if len(numbers) != PARAMETERS.get(self.name, 0) or not all(numbers):
+            raise GraphError(
+                f"curve {self.name}: got the numbers {self.parameters}; expected {PARAMETERS.get(self.name, 0)}"
+            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,6 +224,8 @@ Op = (
     | Relu
     | Clamp
     | Tanh
+    | LeakyRelu
+    | Curve
     | AvgPool
     | AdaptiveAvgPool
     | MaxPool
@@ -199,7 +237,7 @@ Op = (
     | Identity
 )
 
-ACTIVATIONS = (Relu, Clamp, Tanh)
+ACTIVATIONS = (Relu, Clamp, Tanh, LeakyRelu, Curve)
 """Operations that become neurons."""
 
 PAD_MODES = ("zeros", "reflect", "replicate", "circular")
@@ -207,6 +245,17 @@ PAD_MODES = ("zeros", "reflect", "replicate", "circular")
 
 WEIGHTED = (Linear, Conv)
 """Operations that become synapses."""
+
+
+def rises(op: Op) -> bool:
+    """Whether the activation `op` never falls, so that it may change places with a maximum.
+
+    >>> rises(Tanh()), rises(Curve("gelu"))
+    (True, False)
+    """
+    if isinstance(op, LeakyRelu):
+        return bool((op.slope >= 0).all())
+    return not isinstance(op, Curve) or turning_point(op.name, op.parameters) is None
 
 
 def tensors(op: Op) -> dict[str, Tensor]:

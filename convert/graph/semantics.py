@@ -11,6 +11,7 @@ from torch import Tensor
 
 from convert.errors import GraphError, InputShapeError
 from convert.graph import ir
+from convert.graph.curves import evaluate
 from convert.graph.ir import Graph, Node, Op
 
 __all__ = ["MEANING", "apply", "infer_shape", "run"]
@@ -67,6 +68,8 @@ MEANING: dict[type, Callable[..., Tensor]] = {
     ir.Relu: lambda op, x: F.relu(x),
     ir.Clamp: lambda op, x: x.clamp(op.low, op.high),
     ir.Tanh: lambda op, x: torch.tanh(x),
+    ir.LeakyRelu: lambda op, x: F.prelu(x, op.slope.to(x)),
+    ir.Curve: lambda op, x: evaluate(op.name, op.parameters, x),
     ir.AvgPool: _avg_pool,
     ir.AdaptiveAvgPool: _adaptive_avg_pool,
     ir.MaxPool: _max_pool,

@@ -2,5 +2,7 @@
 
 leaky.py      the seed neuron and its limits LIF and IF: unsigned spikes, constant quantum
 adaptive.py   signed spikes whose quantum grows with the neuron's own rate: tanh and hard tanh
+tracking.py   signed spikes whose count stays on a curve of the charge: leaky ReLU, sigmoid, GELU and all others
+pieces.py     a curve as a table of straight pieces
 families.py   which activation becomes which neuron, and the closed set of families
 """

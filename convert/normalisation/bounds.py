@@ -1,8 +1,9 @@
 """Thresholds from the weights alone: the largest activation that any input in a given range could cause.
 
 Interval arithmetic through the folded graph: a weighted layer maps centre c and radius r to W c + b and |W| r;
-every other operation here is monotone. The bound is never exceeded, so nothing clips; it is loose, and looser
-with depth, so the resolution is coarse. With calibration samples the thresholds are far better.
+every other operation here is monotone, or falls up to its turning point and rises from there. The bound is never
+exceeded, so nothing clips; it is loose, and looser with depth, so the resolution is coarse. With calibration samples
+the thresholds are far better.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ import torch
 from torch import Tensor
 
 from convert.graph import ir
+from convert.graph.curves import turning_point
 from convert.graph.ir import Graph, Node
 from convert.graph.semantics import apply
-from convert.neurons.families import fixed_threshold
+from convert.neurons.families import fixed_threshold, takes_both_signs
 from convert.normalisation.rules import Threshold
 from convert.normalisation.statistics import channel_axis
 
@@ -47,6 +49,8 @@ def bounds(graph: Graph, low: float, high: float) -> dict[str, Interval]:
 def _through(node: Node, inputs: list[Interval]) -> Interval:
     op = node.op
     lower, upper = [i[0] for i in inputs], [i[1] for i in inputs]
+    if isinstance(op, (ir.LeakyRelu, ir.Curve)) and not ir.rises(op):
+        return _valley(op, lower[0], upper[0])
     if not isinstance(op, (ir.Linear, ir.Conv, ir.Affine)):
         return apply(op, *lower), apply(op, *upper)
     centre, radius = (lower[0] + upper[0]) / 2, (upper[0] - lower[0]) / 2
@@ -58,15 +62,25 @@ def _through(node: Node, inputs: list[Interval]) -> Interval:
     return middle - spread, middle + spread
 
 
+def _valley(op: ir.LeakyRelu | ir.Curve, lower: Tensor, upper: Tensor) -> Interval:
+    """The range of an activation with one turning point."""
+    turn = 0.0 if isinstance(op, ir.LeakyRelu) else turning_point(op.name, op.parameters) or 0.0
+    ends = [apply(op, lower), apply(op, upper)]
+    bottom = apply(op, torch.maximum(lower, torch.minimum(upper, torch.full_like(lower, turn))))
+    return torch.minimum(bottom, torch.minimum(*ends)), torch.maximum(*ends)
+
+
 def bounded_thresholds(graph: Graph, low: float, high: float, per_channel: bool) -> dict[str, Threshold]:
     """Lam for every activation: its largest possible value, per channel or layer."""
     known = bounds(graph, low, high)
     found = {}
     for node in graph.sites():
-        top = known[node.name][1]
+        bottom, top = known[node.name]
         shape = [1] * len(node.shape)
         fixed = fixed_threshold(node.op)
-        if isinstance(node.op, ir.Relu) or (isinstance(node.op, ir.Clamp) and node.op.low == 0):
+        if takes_both_signs(node.op):
+            top = torch.maximum(top, -bottom)
+        if fixed is None or not takes_both_signs(node.op):
             axis = channel_axis(graph, node)
             rows = top.movedim(axis, 0).reshape(top.shape[axis], -1).amax(1) if per_channel else top.max()[None]
             dead = rows <= 0
@@ -76,6 +90,6 @@ def bounded_thresholds(graph: Graph, low: float, high: float, per_channel: bool)
             lam = rows if fixed is None else rows.clamp(max=fixed)
             found[node.name] = Threshold(lam.reshape(shape), "bound from weights", int(dead.sum()))
         else:
-            value = torch.full(shape, fixed or 1.0, dtype=torch.float64)
+            value = torch.full(shape, fixed, dtype=torch.float64)
             found[node.name] = Threshold(value, "fixed by the activation")
     return found

@@ -5,7 +5,8 @@ percentile   the p-th percentile, so that outliers do not cost everybody resolut
 mse          lam that minimises the mean squared error of the T-step staircase (Li et al., ICML 2021):
              Q(x) = lam/T clip(floor(T x / lam + 1/2), 0, T)
 
-Each is per channel or per layer. A channel that was never active has nothing to say; it gets the layer's value.
+Each is per channel or per layer, on magnitudes where an activation takes both signs. A channel that was never active
+has nothing to say; it gets the layer's value.
 """
 
 from __future__ import annotations
@@ -17,9 +18,8 @@ import torch
 from torch import Tensor
 
 from convert.errors import CalibrationError
-from convert.graph import ir
 from convert.graph.ir import Graph, Node
-from convert.neurons.families import fixed_threshold
+from convert.neurons.families import fixed_threshold, takes_both_signs
 from convert.normalisation.statistics import BINS, LayerStats
 
 __all__ = ["RULES", "Threshold", "maximum", "mse", "percentile", "thresholds"]
@@ -118,7 +118,7 @@ def _threshold(
 ) -> Threshold | None:
     fixed = fixed_threshold(node.op)
     shape = [1] * len(node.shape)
-    if fixed is not None and (isinstance(node.op, ir.Tanh) or (isinstance(node.op, ir.Clamp) and node.op.low < 0)):
+    if fixed is not None and takes_both_signs(node.op):
         return Threshold(torch.full(shape, fixed, dtype=torch.float64), "fixed by the activation")
     if float(stats.high.max()) <= 0:
         return None

@@ -205,7 +205,8 @@ def _snapped(graph: Graph, emitters: Mapping[str, bool]) -> Graph:
     nodes: list[Node] = []
     known: dict[str, Carried] = {}
     for node in graph:
-        if tensors := ir.tensors(node.op):
+        tensors = {} if isinstance(node.op, ir.ACTIVATIONS) else ir.tensors(node.op)  # a slope is the neuron's
+        if tensors:
             bits = _bits(node.op, known[node.inputs[0]])
             snapped = {name: snap(tensor, bits).contiguous() for name, tensor in tensors.items()}
             node = replace(node, op=replace(node.op, **snapped))  # type: ignore[arg-type]

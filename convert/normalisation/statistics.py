@@ -18,6 +18,7 @@ from convert.errors import CalibrationError
 from convert.graph import ir
 from convert.graph.ir import Graph, Node
 from convert.graph.semantics import run
+from convert.neurons.families import fixed_threshold, takes_both_signs
 
 __all__ = ["BINS", "LayerStats", "channel_axis", "observe"]
 
@@ -133,6 +134,9 @@ def observe(
 ) -> dict[str, LayerStats]:
     """Statistics of the input and of every activation of `graph` on samples `x`.
 
+    Where an activation takes both signs without a bound, such as leaky ReLU, they are those of its magnitude: a
+    threshold has to fit both sides.
+
     Raises
     ------
     CalibrationError
@@ -144,10 +148,11 @@ def observe(
         raise CalibrationError("calibration: NaN or infinite values in the samples; clean the data first")
     watched = {node.name: channel_axis(graph, node) for node in (graph.input, *graph.sites())}
     stats = {n: LayerStats.empty(graph[n].shape[axis], axis) for n, axis in watched.items()}
+    sided = {n.name for n in graph.sites() if takes_both_signs(n.op) and fixed_threshold(n.op) is None}
 
     def update(node: Node, value: Tensor) -> None:
         if node.name in stats:
-            stats[node.name].update(value)
+            stats[node.name].update(value.abs() if node.name in sided else value)
 
     for start in range(0, len(x), batch):
         part = x[start : start + batch]

@@ -6,7 +6,6 @@ reason and the way out. What stands in no table is refused by name.
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
@@ -14,6 +13,7 @@ from torch import Tensor
 
 from convert.graph import ir
 from convert.graph.ir import Op
+from convert.reading.activations import ACTIVATIONS
 from convert.reading.calls import Call, Chain, Maker, Refusal, sizes
 from convert.reading.wiring import WIRING, same_padding
 
@@ -56,12 +56,6 @@ def _matmul(call: Call) -> Op:
     return ir.Linear(matrix.t(), bias)
 
 
-def _threshold(call: Call) -> Op:
-    if call.arguments["threshold"] != 0 or call.arguments["value"] != 0:
-        raise Refusal("a threshold other than that of ReLU has no neuron; use ReLU")
-    return ir.Relu()
-
-
 def _convolution(call: Call) -> Op | Chain:
     """What conv1d and conv2d are made of; graphs from TorchScript hold it bare."""
     if call.arguments["transposed"]:
@@ -78,22 +72,6 @@ def _batch_norm(call: Call) -> Op:
     weight = torch.ones_like(mean) if weight is None else weight
     return ir.BatchNorm(mean, variance, weight, torch.zeros_like(mean) if bias is None else bias,
                         float(call.arguments["eps"]))  # fmt: skip
-
-
-def _clamp(low: Any, high: Any) -> Op:
-    if isinstance(low, Tensor) or isinstance(high, Tensor):
-        raise Refusal("a clamp between tensors has no neuron; give its bounds as numbers")
-    low, high = -math.inf if low is None else low, math.inf if high is None else high
-    low, high = float(low), float(high)
-    if (low, high) == (-math.inf, math.inf):
-        return ir.Identity()
-    if (low, high) == (0.0, math.inf):
-        return ir.Relu()
-    if math.isinf(low) or math.isinf(high):
-        raise Refusal("a clamp open on one side, other than ReLU, has no neuron; use ReLU, ReLU6 or hard tanh")
-    if not (high > 0 and (low == 0 or low == -high)):
-        raise Refusal(f"clamp({low:g}, {high:g}) has no neuron; supported: (0, h) and (-h, h)")
-    return ir.Clamp(low, high)
 
 
 def _avg_pool(call: Call) -> Op:
@@ -205,6 +183,7 @@ _NOTHING: Maker = lambda call: ir.Identity()  # noqa: E731  one expression for m
 
 OPERATORS: dict[str, Maker] = {
     **WIRING,
+    **ACTIVATIONS,
     "linear": _linear,
     "matmul": _matmul,
     "mm": _matmul,
@@ -214,14 +193,6 @@ OPERATORS: dict[str, Maker] = {
     "convolution": _convolution,
     "_convolution": _convolution,
     "batch_norm": _batch_norm,
-    "relu": lambda call: ir.Relu(),
-    "relu6": lambda call: ir.Clamp(0.0, 6.0),
-    "hardtanh": lambda call: _clamp(call.arguments["min_val"], call.arguments["max_val"]),
-    "clamp": lambda call: _clamp(call.arguments["min"], call.arguments["max"]),
-    "clip": lambda call: _clamp(call.arguments["min"], call.arguments["max"]),
-    "threshold": _threshold,
-    "clamp_min": lambda call: _clamp(call.arguments["min"], None),
-    "tanh": lambda call: ir.Tanh(),
     "avg_pool1d": _avg_pool,
     "avg_pool2d": _avg_pool,
     "adaptive_avg_pool1d": _adaptive,
@@ -245,4 +216,5 @@ OPERATORS: dict[str, Maker] = {
     "detach": _NOTHING,
     "alias": _NOTHING,
 }
-"""Operator name -> what makes our operation of its call; `wiring.py` has those that only move values."""
+"""Operator name -> what makes our operation of its call; `wiring.py` has those that only move values,
+`activations.py` those that become neurons."""

@@ -8,6 +8,7 @@ from typing import Literal
 
 from convert.errors import NoNeuronError, UnsupportedOpError
 from convert.graph import ir
+from convert.neurons.pieces import pieces
 from convert.reading.refusals import SUPPORTED
 
 __all__ = ["Coverage", "Fate", "check", "describe_node", "say_what_is_analog"]
@@ -51,9 +52,11 @@ _BECOMES: dict[type, tuple[Fate, str]] = {
     ir.Relu: ("converted", "spiking neurons"),
     ir.Clamp: ("converted", "spiking neurons that saturate"),
     ir.Tanh: ("converted", "signed spiking neurons with a growing quantum"),
+    ir.LeakyRelu: ("converted", "signed spiking neurons that keep their count on two slopes"),
+    ir.Curve: ("approximated", "signed spiking neurons that keep their count on the curve"),
     ir.AvgPool: ("exact linear", "sum of spikes; its factor goes into the next weights"),
     ir.AdaptiveAvgPool: ("exact linear", "weighted sum of spikes"),
-    ir.MaxPool: ("converted", "maximum of the accumulated drive, before the neuron"),
+    ir.MaxPool: ("converted", "maximum of the accumulated drive, before the neuron (of spikes after a falling curve)"),
     ir.Add: ("exact linear", "sum of currents"),
     ir.Concat: ("exact linear", "wiring"),
     ir.Reshape: ("exact linear", "wiring"),
@@ -67,7 +70,16 @@ _BECOMES: dict[type, tuple[Fate, str]] = {
 def describe_node(place: str, torch_name: str, op: ir.Op) -> Coverage:
     """The row of an operation that has a meaning."""
     fate, becomes = _BECOMES[type(op)]
-    return Coverage(place, torch_name, fate, becomes)
+    return Coverage(place, torch_name, fate, becomes, _table(op) if isinstance(op, ir.Curve) else "")
+
+
+def _table(op: ir.Curve) -> str:
+    """What is approximated in a curve."""
+    made = pieces(op.name, op.parameters)
+    if not made.error:
+        return f"a table of {len(made.rises)} straight pieces, which is exact"
+    moved = "; its constant 1/2 goes into the next bias" if op.name == "sigmoid" else ""
+    return f"a table of {len(made.rises)} straight pieces, off by at most {made.error:.1g}{moved}"
 
 
 _ONCE = "acts on the analog input: computed once for a sample, not on spikes (on spikes with --input poisson)"
@@ -116,6 +128,6 @@ def check(rows: Sequence[Coverage], origin: str, has_neurons: bool) -> None:
         names = sorted({row.op for row in rows}) or ["none"]
         raise NoNeuronError(
             f"{origin}: no activation found, so no neuron would be made (operations: {', '.join(names)}); "
-            "expected at least one ReLU, ReLU6, hard tanh or tanh",
+            "expected at least one activation, such as ReLU, tanh, sigmoid or GELU",
             tuple(rows),
         )

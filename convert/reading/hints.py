@@ -8,7 +8,7 @@ from convert.errors import ConfigError
 
 __all__ = ["ACTIVATIONS", "Hints"]
 
-ACTIVATIONS = ("relu", "tanh")
+ACTIVATIONS = ("relu", "tanh", "sigmoid", "leaky_relu", "gelu", "silu", "elu")
 """What --activation accepts."""
 
 
@@ -20,8 +20,8 @@ class Hints:
     ----------
     arch : str or None
         Where the network's code is, such as ``net.py:Net``, for a file that holds weights only.
-    activation : {"relu", "tanh"} or None
-        What stands between the layers of a plain stack of linear layers.
+    activation : str or None
+        What stands between the layers of a plain stack of linear layers, one of `ACTIVATIONS`, with torch's defaults.
     trust : bool
         Whether reading the file may execute code from it.
 
@@ -38,8 +38,8 @@ class Hints:
         """Refuse what no file can satisfy."""
         if self.activation is not None and self.activation not in ACTIVATIONS:
             raise ConfigError(
-                f"--activation: got {self.activation!r}; expected {' or '.join(ACTIVATIONS)}; for other networks name "
-                "their code with --arch net.py:Net"
+                f"--activation: got {self.activation!r}; expected one of {', '.join(ACTIVATIONS)}; for other networks "
+                "name their code with --arch net.py:Net"
             )
         if self.arch is not None and self.activation is not None:
             raise ConfigError("--activation: got --arch as well; expected one of them: --arch says it all, drop this")

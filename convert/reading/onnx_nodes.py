@@ -9,8 +9,8 @@ from onnx import AttributeProto, NodeProto, helper
 
 __all__ = ["READ_OUT", "ancestors", "attributes", "before_read_out", "place", "printable"]
 
-READ_OUT = ("Softmax", "LogSoftmax")
-"""At the very end these keep the order of the classes."""
+READ_OUT = {"Softmax": "softmax", "LogSoftmax": "log_softmax", "Sigmoid": "sigmoid"}
+"""At the very end these keep the order of the values; the name of each in the read-out."""
 _TRANSPARENT = ("Identity", "Cast", "Dropout")
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from convert.reading import onnx_shapes, onnx_windows
 from convert.reading.aten import Call, Refusal
+from convert.reading.onnx_compounds import SPELLED_OUT
 from convert.reading.onnx_step import Data, Step, call_on
 
 __all__ = ["TRANSLATORS", "Translator"]
@@ -114,7 +115,57 @@ def _leaky_relu(step: Step) -> Call:
 
 
 def _prelu(step: Step) -> Call:
-    return call_on(step, "prelu", weight=step.weight(1, "slope").reshape(-1))
+    slope = step.weight(1, "slope")
+    full = (*[1] * (len(step.shape) + 1 - slope.ndim), *slope.shape)
+    if any(size != 1 for i, size in enumerate(full) if i != 1):
+        raise Refusal(f"its slope of shape {tuple(slope.shape)} is not one value, or one for each channel")
+    return call_on(step, "prelu", weight=slope.reshape(-1))
+
+
+def _numbers(operator: str, **names: tuple[str, float]) -> Translator:
+    """An activation whose numbers are attributes: our name of each -> ONNX's, and its default there."""
+
+    def translate(step: Step) -> Call:
+        given: dict[str, Any] = {
+            ours: float(step.attributes.get(name, default)) for ours, (name, default) in names.items()
+        }
+        return call_on(step, operator, **given)
+
+    return translate
+
+
+def _selu(step: Step) -> Call:
+    """SELU is gamma (alpha e^x - alpha) below zero and gamma x above it."""
+    alpha, gamma = (float(step.attributes.get(name, value)) for name, value in (("alpha", 1.67326), ("gamma", 1.0507)))
+    return call_on(step, "elu", alpha=alpha, scale=gamma)
+
+
+def _gelu(step: Step) -> Call:
+    kind = step.attributes.get("approximate", b"none")
+    return call_on(step, "gelu", approximate=kind.decode(errors="replace") if isinstance(kind, bytes) else str(kind))
+
+
+def _swish(step: Step) -> Call:
+    if float(step.attributes.get("alpha", 1.0)) != 1.0:
+        raise Refusal("x sigmoid(alpha x) with alpha other than 1 has no neuron; use alpha = 1")
+    return call_on(step, "silu")
+
+
+def _shrink(step: Step) -> Call:
+    bias, bound = (float(step.attributes.get(name, value)) for name, value in (("bias", 0.0), ("lambd", 0.5)))
+    if bias not in (0.0, bound):
+        raise Refusal("a shrink whose bias is neither 0 nor its bound has no neuron; use soft or hard shrink")
+    return call_on(step, "softshrink" if bias else "hardshrink", lambd=bound)
+
+
+def _thresholded(step: Step) -> Call:
+    raise Refusal("x above a threshold and 0 below it has no neuron; use Relu")
+
+
+def _spelled_out(step: Step) -> Call:
+    given: dict[str, Any] = {k: v.decode() if isinstance(v, bytes) else v for k, v in step.attributes.items()}
+    given.pop("title")
+    return call_on(step, given.pop("operator"), **given)
 
 
 TRANSLATORS: dict[str, Translator] = {
@@ -125,6 +176,19 @@ TRANSLATORS: dict[str, Translator] = {
     "Relu": _unary("relu"),
     "Tanh": _unary("tanh"),
     "Sigmoid": _unary("sigmoid"),
+    SPELLED_OUT: _spelled_out,
+    "HardSigmoid": _numbers("hardsigmoid", alpha=("alpha", 0.2), beta=("beta", 0.5)),
+    "HardSwish": _unary("hardswish"),
+    "Softplus": _unary("softplus"),
+    "Softsign": _unary("softsign"),
+    "Mish": _unary("mish"),
+    "Swish": _swish,
+    "Gelu": _gelu,
+    "Elu": _numbers("elu", alpha=("alpha", 1.0)),
+    "Selu": _selu,
+    "Celu": _numbers("celu", alpha=("alpha", 1.0)),
+    "Shrink": _shrink,
+    "ThresholdedRelu": _thresholded,
     "LeakyRelu": _leaky_relu,
     "PRelu": _prelu,
     "Clip": _clip,

@@ -16,9 +16,12 @@ from onnx import NodeProto, TensorProto
 
 from convert.errors import GraphError, InputShapeError, NonFiniteWeightError
 from convert.graph.ir import Graph, Input, Node, Op
+from convert.graph.readout import Head
 from convert.graph.semantics import infer_shape
+from convert.reading.activations import principal
 from convert.reading.aten import OPERATORS, Chain, Refusal
 from convert.reading.coverage import Coverage, check, describe_node
+from convert.reading.onnx_compounds import spelled_out
 from convert.reading.onnx_constants import Array, Budget, evaluate
 from convert.reading.onnx_file import OnnxNetwork
 from convert.reading.onnx_nodes import READ_OUT, ancestors, attributes, before_read_out, place, printable
@@ -35,10 +38,8 @@ _BATCH = 10_007
 _MOST_VALUES = 1 << 27
 """No network holds more activations for one sample (VGG-16 at 224 x 224 holds 2^24)."""
 _ORDER_KEPT = "moved to the read-out: the order of classes is unchanged"
+_POSITIVE = "moved to the read-out: above 0.5 means above 0 before it"
 _WAYS_OUT = {
-    "sigmoid": "has no neuron yet; use ReLU, ReLU6, hard tanh or tanh",
-    "leaky_relu": "has no neuron yet; use ReLU",
-    "prelu": "has no neuron yet; use ReLU",
     "pad": "pads unevenly or on its own, which is not supported; use the same padding on both sides inside the layer",
     "permute": "moves values to other places (a layout change); keep channels first, and flatten without a transpose",
 }
@@ -61,7 +62,8 @@ def trace_onnx(network: OnnxNetwork, shape: tuple[int, ...]) -> Traced:
     if graph is None:
         raise GraphError(f"{origin}: its output does not depend on its input; nothing to convert")
     note = verify(network, graph, walk.needed, output)
-    return Traced(graph, tuple(walk.rows), notes=(note,) if note else ())
+    heads = (Head("", graph[graph.output].shape, walk.readout),) if walk.readout != "identity" else ()
+    return Traced(graph, tuple(walk.rows), notes=(note,) if note else (), heads=heads)
 
 
 class _Walk:
@@ -79,6 +81,7 @@ class _Walk:
         self.rows: list[Coverage] = []
         self.activations = 0
         self.needed: list[NodeProto] = []
+        self.readout = "identity"
         self._count(shape)
 
     def read(self) -> tuple[Graph | None, str]:
@@ -86,7 +89,7 @@ class _Walk:
         graph = self.network.proto.graph
         output, dropped = before_read_out(graph.node, graph.output[0].name)
         self.needed = ancestors(graph.node, output)
-        for node in self.needed:
+        for node in spelled_out(self.needed, output, self._number, self.network.opset):
             self._visit(node)
         for node in dropped:
             self._drop(node, self.values.get(output))
@@ -136,6 +139,11 @@ class _Walk:
             self.values[name] = self.network.tensors.read(self.stored[name])
         return self.values.get(name) if name else None
 
+    def _number(self, name: str) -> Array | None:
+        """The single number that the file stores under `name`."""
+        stored = self.stored.get(name)
+        return None if stored is None or math.prod(stored.dims) != 1 else np.asarray(self._input(name))
+
     def _literal(self, options: dict[str, Any]) -> Array:
         for name in ("value_float", "value_floats", "value_int", "value_ints"):
             if name in options:
@@ -163,7 +171,7 @@ class _Walk:
             made = OPERATORS[call.operator](call)
             ops.extend(made if isinstance(made, Chain) else (made,))
         value = self._append(node, ops, tuple(v.node for v in inputs if isinstance(v, Data)))
-        row = describe_node(place(node), node.op_type, ops[0])
+        row = describe_node(place(node), options.get("title", b"").decode() or node.op_type, principal(ops))
         half = node.op_type == "Cast" and options["to"] in (TensorProto.FLOAT16, TensorProto.BFLOAT16)
         rounding = f"computed in float32, without rounding to {element_type(options['to'])}" if half else ""
         self.rows.append(Coverage(row.place, row.op, row.fate, row.becomes, rounding) if half else row)
@@ -197,9 +205,12 @@ class _Walk:
             )
 
     def _drop(self, node: NodeProto, value: Data | Array | None) -> None:
-        """A softmax at the very end becomes a part of the read-out."""
+        """A softmax or sigmoid at the very end becomes a part of the read-out."""
+        self.readout = READ_OUT.get(node.op_type, self.readout)
         if node.op_type not in READ_OUT:
             self.rows.append(Coverage(place(node), node.op_type, "dropped", "nothing at inference"))
+        elif node.op_type == "Sigmoid":
+            self.rows.append(Coverage(place(node), node.op_type, "dropped", "read-out", _POSITIVE))
         elif isinstance(value, Data) and (len(value.shape) != 1 or attributes(node).get("axis", 1) not in (1, -1)):
             self._refuse(node, "is not taken over the classes alone; end with a vector of classes, or remove it")
         else:

@@ -14,11 +14,8 @@ _SPACE = "three dimensions or transposed; supported: conv1d, conv2d and pooling 
 
 _REASONS: dict[str, str] = {
     **dict.fromkeys(
-        ("leaky_relu", "prelu", "rrelu", "gelu", "silu", "elu", "celu", "selu", "mish", "hardswish", "hardsigmoid",
-         "softplus", "softsign", "hardshrink", "softshrink", "tanhshrink", "log_sigmoid", "glu", "abs", "sqrt", "exp",
-         "log", "pow", "square", "sin", "cos", "sign"), _ACTIVATION,
+        ("glu", "abs", "sqrt", "exp", "log", "pow", "square", "sin", "cos", "sign", "erf", "reciprocal"), _ACTIVATION,
     ),
-    "sigmoid": f"a sigmoid inside the network is {_ACTIVATION} (a sigmoid at the very end goes to the read-out)",
     **dict.fromkeys(
         ("softmax", "log_softmax"),
         "a softmax inside the network has no spiking counterpart; one over all values of an output, at the very end, "
@@ -43,7 +40,8 @@ _OTHERS = "has no spiking counterpart here; replace or remove it"
 
 SUPPORTED = (
     "supported: linear, conv1d/2d, batch_norm, average and max pooling, pad, permute, add, cat, flatten; as neurons "
-    "ReLU, ReLU6, hard tanh, tanh, clamp(0, h), clamp(-h, h)"
+    "ReLU, ReLU6, leaky and parametric ReLU, hard tanh, tanh, sigmoid, hard sigmoid, GELU, SiLU, hard swish, Mish, "
+    "ELU, SELU, CELU, softplus, softsign, log sigmoid, soft, hard and tanh shrink, clamp(0, h), clamp(-h, h)"
 )
 """Said once below all refusals."""
 
@@ -51,7 +49,7 @@ SUPPORTED = (
 def reason(operator: str) -> str:
     """The sentence for an ATen operator that has no entry in our tables.
 
-    >>> reason("gelu")[:44]
+    >>> reason("glu")[:44]
     'an activation without a neuron here; support'
     """
     return _REASONS.get(operator, _OTHERS)

@@ -130,7 +130,7 @@ def _float32(array: Array) -> torch.Tensor:
 def _refusal(place: str, activation: str) -> Coverage | None:
     if _ACTIVATIONS.get(activation) in OPERATORS:
         return None
-    return Coverage(place, activation, "refused", "", "has no neuron yet; train with activation='relu' or 'tanh'")
+    return Coverage(place, activation, "refused", "", "has no neuron; use 'relu', 'tanh' or 'logistic'")
 
 
 def _read_out(title: str, activation: str) -> list[Coverage]:

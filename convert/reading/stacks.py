@@ -17,7 +17,10 @@ from convert.reading.weights import Weights, strip_prefixes
 
 __all__ = ["stack"]
 
-_LAYERS: Mapping[str, type[nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh}
+_LAYERS: Mapping[str, type[nn.Module]] = {
+    "relu": nn.ReLU, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid, "leaky_relu": nn.LeakyReLU, "gelu": nn.GELU,
+    "silu": nn.SiLU, "elu": nn.ELU,
+}  # fmt: skip
 _NORM = {"weight", "bias", "running_mean", "running_var", "num_batches_tracked"}
 _WAY_OUT = "name the network's code with --arch net.py:Net"
 
@@ -45,6 +48,10 @@ def stack(weights: Weights, activation: str, origin: str) -> tuple[nn.Sequential
     layers = list(_layers(names, groups, activation, origin))
     note = (f"The file holds weights only; read as a stack of {sum(isinstance(m, nn.Linear) for m in layers)} linear "
             f"layers with {activation} between them and none after the last.")  # fmt: skip
+    if activation == "leaky_relu":
+        note += (
+            f" The slope below zero is torch's default, {nn.LeakyReLU().negative_slope:g}, which weights do not tell."
+        )
     if norms := [layer for layer in layers if isinstance(layer, nn.BatchNorm1d)]:
         note += f" Batch norm was read with torch's default epsilon, {norms[0].eps:g}, which weights do not tell."
     return nn.Sequential(*layers).eval().requires_grad_(False), (note,)

@@ -14,11 +14,13 @@ from convert.graph import ir
 from convert.graph.ir import Graph, Node
 from convert.graph.readout import READOUTS, Head
 from convert.graph.semantics import infer_shape
+from convert.reading.activations import principal
 from convert.reading.aten import OPERATORS
 from convert.reading.calls import Call, Chain, Refusal
 from convert.reading.captured import Captured, operator_of, place_of
 from convert.reading.coverage import Coverage, describe_node, say_what_is_analog
 from convert.reading.refusals import reason
+from convert.reading.torch_compounds import spelled_out
 
 __all__ = ["Walk"]
 
@@ -41,6 +43,7 @@ class Walk:
         self.row_of: dict[str, int] = {}
         """Name of our node -> number of its row."""
         self.heads: list[Head] = []
+        self.compounds = spelled_out(captured.graph, captured.constants)
         self.readouts: dict[str, str] = {}
         """fx name -> the function of the read-out that it has behind it."""
 
@@ -120,6 +123,8 @@ class Walk:
 
     def _call(self, node: fx.Node) -> None:
         place, name = place_of(node), str(node.target).removeprefix("aten.").removesuffix(".default")
+        if self._spelled_out(node, place):
+            return
         if self._behind_refusal(node):
             self.values[node.name] = None
             self.rows.append(Coverage(place, name, "not reached", "", "behind a refused operation"))
@@ -137,10 +142,23 @@ class Walk:
         if str(node.target).split(".")[1].endswith("_"):  # in place: from here on its argument has this value
             self.values[node.all_input_nodes[0].name] = self.values[node.name]
 
-    def _append(self, node: fx.Node, ops: Chain, place: str, name: str) -> None:
+    def _spelled_out(self, node: fx.Node, place: str) -> bool:
+        """Whether the call is part of an activation that the model spells out; its last call becomes that."""
+        whole = self.compounds.get(node.name)
+        source = None if whole is None else self.values.get(whole.part.source)
+        if whole is None or not isinstance(source, str):
+            return False
+        if node.name == whole.part.names[-1]:
+            shape = next(n.shape for n in self.nodes if n.name == source)
+            call = Call(whole.operator, {"self": None, **whole.arguments}, ("self",), (shape,), shape)
+            op = OPERATORS[whole.operator](call)
+            self._append(node, Chain((op,)) if not isinstance(op, Chain) else op, place, whole.title, (source,))
+        return True
+
+    def _append(self, node: fx.Node, ops: Chain, place: str, name: str, given: tuple[str, ...] = ()) -> None:
         """Our nodes for one of the model's, and its row."""
-        source: tuple[str, ...] = tuple(self.values[n] for n in self._data_names(node))
-        main = next((op for op in ops if not isinstance(op, (ir.Pad, ir.Reshape))), ops[0])
+        source: tuple[str, ...] = given or tuple(self.values[n] for n in self._data_names(node))
+        main = principal(ops)
         for i, op in enumerate(ops):
             title = node.name if i == 0 else f"{node.name}_part{i}"
             shapes = [n.shape for name in source for n in self.nodes if n.name == name]

@@ -6,6 +6,7 @@ Each does for a block of steps what `step` of its neuron does for one; a test ho
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -15,10 +16,11 @@ from convert.graph.semantics import apply
 from convert.network import Site
 from convert.neurons.adaptive import AdaptiveNeuron, AdaptiveState
 from convert.neurons.leaky import LeakyNeuron, LeakyState, decay
+from convert.neurons.tracking import CurveNeuron, TrackingNeuron, TrackingState, TwoSlopeNeuron
 
 __all__ = ["Filter", "Maximum", "channels_last", "scan"]
 
-State = LeakyState | AdaptiveState
+State = LeakyState | AdaptiveState | TrackingState
 
 
 def channels_last(x: Tensor) -> Tensor:
@@ -59,6 +61,9 @@ def scan(
     spikes = _block_like(current, steps, torch.float32)
     if isinstance(neuron, AdaptiveNeuron) and isinstance(state, AdaptiveState):
         return _scan_adaptive(neuron, state, current, quantum, spikes, dt_s), spikes
+    if isinstance(neuron, TrackingNeuron) and isinstance(state, TrackingState):
+        return _scan_tracking(site, neuron, state, current, spikes, dt_s), spikes
+    assert isinstance(state, LeakyState)  # all that is left
     _scan_leaky(neuron, state.v, current, quantum, spikes, dt_s)
     return state, spikes
 
@@ -94,6 +99,45 @@ def _scan_adaptive(
         v.addcmul_(q, emitted, value=-1)
         rate.add_(emitted.sub_(rate), alpha=neuron.gain(state.steps + t + 1, dt_s))
     return AdaptiveState(v, rate, state.steps + len(spikes))
+
+
+def _scan_tracking(
+    site: Site, neuron: TrackingNeuron, state: TrackingState, current: Tensor, spikes: Tensor, dt_s: float
+) -> TrackingState:
+    charge, count, window = state.charge, state.count, state.window
+    beta, constant = decay(dt_s, neuron.tau_mem_s), current.shape[0] == 1
+    owed = _counting(neuron, site, charge)
+    for t in range(len(spikes)):
+        charge.mul_(beta).add_(current[0 if constant else t])
+        count.mul_(beta)
+        window = beta * window + 1.0
+        v = owed(charge, window).sub_(count)
+        fired = v.abs().ge_(neuron.v_threshold)
+        emitted = torch.sign(v, out=v).mul_(fired)
+        spikes[t] = emitted
+        count.add_(emitted)
+    return TrackingState(charge, count, window)
+
+
+def _counting(neuron: TrackingNeuron, site: Site, like: Tensor) -> Callable[[Tensor, float], Tensor]:
+    """`neuron.owed` with its tables at hand."""
+    quantum, threshold = site.quantum.to(like), site.threshold.to(like)
+    if isinstance(neuron, CurveNeuron):
+        breaks, rises, offsets = neuron.table(like)
+        unit = threshold / quantum
+
+        def by_table(charge: Tensor, window: float) -> Tensor:
+            x = channels_last(torch.mul(charge, 1.0 / window).mul_(unit))
+            dense = x.permute(0, 2, 3, 1) if x.ndim == 4 else x  # as it lies in memory
+            piece = torch.bucketize(dense, breaks, right=True)
+            dense.mul_(torch.take(rises, piece)).add_(torch.take(offsets, piece))
+            return x.mul_(window / threshold)
+
+        return by_table
+    if isinstance(neuron, TwoSlopeNeuron):
+        slope = neuron.slope(like)
+        return lambda charge, window: torch.where(charge > 0, charge, charge * slope).div_(quantum)
+    return lambda charge, window: neuron.owed(charge, window, quantum, threshold)
 
 
 class Filter:

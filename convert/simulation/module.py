@@ -129,8 +129,7 @@ class _Step:
 
     def _fire(self, node: Node) -> Tensor:
         site, drive = self.network.sites[node.name], self.filtered[node.inputs[0]]
-        state = self.before.neurons.get(node.name) or site.neuron.start(torch.zeros_like(drive) + site.initial)
-        self.neurons[node.name], spikes = site.neuron.step(state, drive, site.quantum, self.network.dt_s)
+        self.neurons[node.name], spikes = site.step(self.before.neurons.get(node.name), drive, self.network.dt_s)
         self.spikes[node.name] = spikes
         return spikes
 

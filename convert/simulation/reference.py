@@ -94,8 +94,7 @@ class _Oracle:
     def _fire(self, node: Node, drive: Tensor) -> Tensor:
         """The spikes of a population that receives `drive`."""
         site = self.network.sites[node.name]
-        state = self.states.get(node.name) or site.neuron.start(torch.zeros_like(drive) + site.initial)
-        self.states[node.name], spikes = site.neuron.step(state, drive, site.quantum, self.network.dt_s)  # type: ignore[arg-type]
+        self.states[node.name], spikes = site.step(self.states.get(node.name), drive, self.network.dt_s)
         return spikes
 
     def _emit(self, name: str, spikes: Tensor, quantum: Tensor) -> tuple[Tensor, Tensor]:

@@ -38,6 +38,7 @@ from convert.graph.ir import Node
 from convert.lattice import INPUT_BITS
 from convert.network import SpikingNetwork
 from convert.neurons.adaptive import AdaptiveNeuron
+from convert.neurons.tracking import TrackingNeuron
 from convert.writing.nir_populations import Faithful, Native, Population
 from convert.writing.nir_wiring import Plan, nir_library, refused_wiring, to_primitive
 
@@ -102,6 +103,10 @@ def _refused_neuron(network: SpikingNetwork, name: str) -> str:
     site = network.sites[name]
     if isinstance(site.neuron, AdaptiveNeuron):
         return "a signed neuron whose quantum adapts (tanh), which no NIR node is"
+    if isinstance(site.neuron, TrackingNeuron):
+        op = network.graph[name].op
+        title = op.name.replace("_", " ") if isinstance(op, ir.Curve) else "leaky ReLU"
+        return f"a signed neuron that keeps its count on a curve ({title}), which no NIR node is"
     if not bool((site.quantum == 1).all()):
         return "quantum other than 1; expected the weight-normalised network"
     return ""

@@ -157,8 +157,16 @@ def test_counts_do_not_depend_on_the_batch():
     assert results[0] == results[1] == results[2]
 
 
-@pytest.mark.parametrize(("neuron", "cost"), [("if", (1, 0)), ("lif", (1, 1)), ("seed", (2, 2))])
-def test_update_cost(neuron, cost):
-    network = seeded(nn.Linear(2, 2), nn.ReLU())
-    conversion = convert(trace(network, (2,)), images(8, 2), ConvertConfig(neuron=neuron))
-    assert update_cost(conversion.snn.sites["relu"].neuron) == cost
+@pytest.mark.parametrize(
+    ("neuron", "activation", "cost"),
+    [
+        ("if", nn.ReLU(), (1, 0)), ("lif", nn.ReLU(), (1, 1)), ("seed", nn.ReLU(), (2, 2)),
+        # count: bias, S; slope. With a leak A and S leak. A table: an offset, 1 / n and n / lam
+        ("if", nn.LeakyReLU(), (2, 1)), ("lif", nn.LeakyReLU(), (2, 3)), ("seed", nn.LeakyReLU(), (3, 4)),
+        ("if", nn.GELU(), (3, 3)), ("lif", nn.GELU(), (3, 5)), ("seed", nn.GELU(), (4, 6)),
+    ],
+)  # fmt: skip
+def test_update_cost(neuron, activation, cost):
+    conversion = convert(trace(seeded(nn.Linear(2, 2), activation), (2,)), images(8, 2), ConvertConfig(neuron=neuron))
+    (site,) = conversion.snn.sites.values()
+    assert update_cost(site.neuron) == cost

@@ -13,7 +13,7 @@ WORDS = (
     "conv", "strided", "grouped", "dilated", "norm", "relu", "relu6", "tanh", "hardtanh", "max", "overlapping max",
     "average", "padded average", "average without padding", "adaptive even", "adaptive odd", "drop", "remember",
     "add", "concat", "gain", "plane gain", "border", "reflected border", "rolled border", "cropped", "turned",
-    "channels last", "refolded",
+    "channels last", "refolded", "leaky", "gelu", "sigmoid",
 )  # fmt: skip
 
 
@@ -71,7 +71,8 @@ class Growing:
         two, one, zero = (2,) * rank, (1,) * rank, (0,) * rank
         simple: dict[str, Op] = {
             "relu": ir.Relu(), "relu6": ir.Clamp(0.0, 6.0), "tanh": ir.Tanh(), "hardtanh": ir.Clamp(-1.0, 1.0),
-            "drop": ir.Identity(),
+            "drop": ir.Identity(), "leaky": ir.LeakyRelu(torch.tensor([0.125])), "gelu": ir.Curve("gelu"),
+            "sigmoid": ir.Curve("sigmoid"),
         }  # fmt: skip
         pooling: dict[str, Op] = {
             "max": ir.MaxPool(two, two, zero, one),

@@ -12,27 +12,36 @@ from tests.oracles.networks import network
 FINE = Coverage("0", "linear.default", "exact linear", "synapses")
 
 
+def example(kind):
+    return ir.Curve("silu") if kind is ir.Curve else kind.__new__(kind)
+
+
 @pytest.mark.parametrize("kind", get_args(ir.Op), ids=lambda k: k.__name__)
 def test_every_operation_has_a_fate(kind):
-    op = kind.__new__(kind)
-    row = describe_node("here", "name", op)
+    row = describe_node("here", "name", example(kind))
     assert row.fate != "refused"
     assert row.becomes
 
 
 @pytest.mark.parametrize("kind", ir.ACTIVATIONS, ids=lambda k: k.__name__)
 def test_activations_become_neurons(kind):
-    row = describe_node("here", "name", kind.__new__(kind))
-    assert row.fate == "converted"
+    row = describe_node("here", "name", example(kind))
+    assert row.fate == ("approximated" if kind is ir.Curve else "converted")
     assert "neurons" in row.becomes
 
 
+def test_a_curve_says_how_far_its_table_is_off():
+    assert describe_node("1", "gelu", ir.Curve("gelu")).why == "a table of 260 straight pieces, off by at most 3e-05"
+    assert "1/2 goes into the next bias" in describe_node("1", "sigmoid", ir.Curve("sigmoid")).why
+    assert "exact" in describe_node("1", "softshrink", ir.Curve("softshrink", (0.5,))).why
+
+
 def test_every_refused_row_is_listed():
-    rows = [FINE, Coverage("1", "gelu", "refused", "", "no"), Coverage("7", "softmax", "refused", "", "nor this")]
+    rows = [FINE, Coverage("1", "glu", "refused", "", "no"), Coverage("7", "softmax", "refused", "", "nor this")]
     with pytest.raises(UnsupportedOpError) as caught:
         check(rows, "net.pt", has_neurons=False)
     assert str(caught.value).splitlines() == [
-        "net.pt: 2 operation(s) cannot be converted:", "  1: gelu: no", "  7: softmax: nor this", SUPPORTED,
+        "net.pt: 2 operation(s) cannot be converted:", "  1: glu: no", "  7: softmax: nor this", SUPPORTED,
     ]  # fmt: skip
 
 

@@ -55,8 +55,8 @@ class TestRefusals:
     def test_hints_that_contradict(self):
         with pytest.raises(ConfigError, match="--activation: got --arch as well"):
             Hints(arch="a.py:B", activation="relu")
-        with pytest.raises(ConfigError, match="--activation: got 'gelu'; expected relu or tanh"):
-            Hints(activation="gelu")
+        with pytest.raises(ConfigError, match="--activation: got 'glu'; expected one of relu, tanh, sigmoid"):
+            Hints(activation="glu")
 
     def test_several_sets_of_weights(self, tmp_path):
         first, second = stack(6, 5, 3).state_dict(), stack(6, 5, 3).state_dict()

@@ -3,10 +3,11 @@ import math
 import pytest
 import torch
 
-from convert.graph.ir import MaxPool
+from convert.graph.ir import Curve, LeakyRelu, MaxPool
 from convert.graph.semantics import apply
 from convert.network import Site
 from convert.neurons.adaptive import AdaptiveNeuron, constant_quantum
+from convert.neurons.families import make_neuron
 from convert.neurons.leaky import LeakyNeuron
 from convert.simulation.kernels import Filter, Maximum, channels_last, scan
 
@@ -14,6 +15,8 @@ ONE = torch.ones((), dtype=torch.float64)
 LAWS = [
     LeakyNeuron(math.inf, 0.0), LeakyNeuron(20e-3, 2e-3), LeakyNeuron(5e-3, 0.0, v_threshold=1.0),
     AdaptiveNeuron(20e-3, 0.0), AdaptiveNeuron(math.inf, 0.0, quanta=constant_quantum()),
+    make_neuron(Curve("gelu"), 20e-3, 0.0), make_neuron(Curve("centred_sigmoid"), math.inf, 0.0),
+    make_neuron(LeakyRelu(torch.tensor([0.25])), 20e-3, 0.0),
 ]  # fmt: skip
 
 
@@ -21,25 +24,31 @@ def random(*shape, seed=0):
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-@pytest.mark.parametrize("neuron", LAWS, ids=str)
+def channels_last_block(current):
+    return channels_last(current.flatten(0, 1)).unflatten(0, current.shape[:2])
+
+
+@pytest.mark.parametrize("neuron", LAWS, ids=lambda n: f"{type(n).__name__}-{n.tau_mem_s}")
 @pytest.mark.parametrize("shape", [(7,), (3, 5), (3, 4, 4)])
 @pytest.mark.parametrize("constant", [True, False])
 def test_a_scan_is_its_neuron_s_step_again_and_again(neuron, shape, constant):
     initial = 0.2 * random(shape[0], *[1] * (len(shape) - 1), seed=1)
-    site, steps = Site(neuron, ONE, ONE, initial), 23
+    site, steps = Site(neuron, ONE + initial.abs(), ONE, initial), 23
     current = 0.6 * random(1 if constant else steps, 2, *shape)
-    state = neuron.start(torch.zeros(2, *shape).double() + initial)
-    expected = []
+    state, expected = None, []
     for t in range(steps):
-        state, spikes = neuron.step(state, current[0 if constant else t], ONE, 1e-3)
+        state, spikes = site.step(state, current[0 if constant else t], 1e-3)
         expected.append(spikes)
     middle, got = None, []
     for start, stop in ((0, 5), (5, 6), (6, 23)):
-        part = current if constant else current[start:stop]
+        part = current if constant else channels_last_block(current[start:stop])
         middle, spikes = scan(site, middle, part, stop - start, 1e-3, torch.float64)
         got.append(spikes)
     assert torch.equal(torch.cat(got).double(), torch.stack(expected))
-    assert torch.equal(middle.v, state.v)
+    kept = vars(state)
+    for name in kept.keys() & {"v", "charge", "count"}:
+        assert torch.equal(vars(middle)[name], kept[name]), name
+    assert vars(middle).get("window") == kept.get("window")
     assert torch.cat(got).any()
 
 
