@@ -9,7 +9,7 @@ from typing import Any
 
 from convert.errors import ConfigError
 from convert.network import INPUT_CODES, SpikingNetwork
-from convert.neurons.families import NEURONS, time_constants
+from convert.neurons.families import NEURONS, RESETS, Law, time_constants
 from convert.neurons.leaky import LeakyNeuron
 from convert.normalisation.rules import RULES
 
@@ -36,6 +36,8 @@ class ConvertConfig:
         One threshold for each channel, or one for each layer.
     potential_steps : int
         Steps after which rates are compared to choose the initial potentials; 0 leaves them at zero.
+    reset, v_threshold, signed, levels
+        How neurons in the place of rectifiers spike; see `convert.neurons.families.Law`.
     input_code : {"constant", "poisson"}
     input_low, input_high : float
         Range of the inputs, used only where there are no calibration samples.
@@ -55,6 +57,10 @@ class ConvertConfig:
     mse_steps: int = 16
     per_channel: bool = True
     potential_steps: int = 16
+    reset: str = "subtract"
+    v_threshold: float = 0.5
+    signed: bool = False
+    levels: int = 1
     input_code: str = "constant"
     input_low: float = 0.0
     input_high: float = 1.0
@@ -73,6 +79,9 @@ class ConvertConfig:
                 (_positive(self.dt_ms) and self.dt_ms < math.inf, f"--dt-ms: got {self.dt_ms}; expected more than 0"),
                 (0 < self.percentile <= 100, f"--percentile: got {self.percentile}; expected more than 0, up to 100"),
                 (self.mse_steps >= 1, f"mse_steps: got {self.mse_steps}; expected at least 1"),
+                (self.reset in RESETS, f"--reset: got {self.reset!r}; expected one of {', '.join(RESETS)}"),
+                (0 < self.v_threshold <= 1, f"v_threshold: got {self.v_threshold}; expected more than 0, up to 1"),
+                (1 <= self.levels <= 8, f"--levels: got {self.levels}; expected 1 to 8"),
                 (self.potential_steps >= 0, f"potential_steps: got {self.potential_steps}; expected 0 or more"),
                 (-math.inf < self.input_low < self.input_high < math.inf,
                  f"input range: got {self.input_low} to {self.input_high}; expected two numbers, the lower one first"),
@@ -96,6 +105,11 @@ class ConvertConfig:
     def input_range(self) -> tuple[float, float]:
         """Lowest and highest input."""
         return self.input_low, self.input_high
+
+    @property
+    def law(self) -> Law:
+        """How neurons in the place of rectifiers spike."""
+        return Law(self.reset, self.v_threshold, self.signed, self.levels)
 
     @classmethod
     def of_network(cls, network: SpikingNetwork) -> ConvertConfig:

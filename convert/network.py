@@ -104,10 +104,10 @@ class SpikingNetwork:
         """Number of neurons."""
         return sum(int(torch.tensor(self.graph[name].shape).prod()) for name in self.sites)
 
-    def spiking(self) -> dict[str, bool]:
-        """Nodes that emit spikes, and whether theirs are signed."""
-        signed = {name: site.neuron.signed for name, site in self.sites.items()}
-        return {self.graph.input.name: True, **signed} if self.input_code == "poisson" else signed
+    def spiking(self) -> dict[str, int]:
+        """Nodes that emit spikes, and the fraction bits of their values."""
+        bits = {name: site.neuron.spike_bits for name, site in self.sites.items()}
+        return {self.graph.input.name: 0, **bits} if self.input_code == "poisson" else bits
 
     def moving(self) -> set[str]:
         """Nodes whose value changes from step to step: they depend on spikes."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from torch import Tensor
 
@@ -12,6 +13,7 @@ from convert.graph.folding import fold, rebuild
 from convert.graph.ir import Graph
 from convert.graph.readout import Head, heads_of
 from convert.network import SpikingNetwork
+from convert.neurons.families import make_neuron
 from convert.normalisation.bounds import bounded_thresholds
 from convert.normalisation.calibration import calibrate_potentials
 from convert.normalisation.rules import Threshold, thresholds
@@ -87,7 +89,8 @@ def convert(
                           percentile=config.percentile, steps=config.mse_steps)  # fmt: skip
         seen = stats[folded.input.name]
         largest = max(float(seen.high.max()), -float(seen.low.min())) or 1.0
-    snn = normalise(folded, lams, *config.taus_s, config.dt_s, config.input_code, largest)
+    neuron_of = partial(make_neuron, tau_mem_s=config.taus_s[0], tau_syn_s=config.taus_s[1], law=config.law)
+    snn = normalise(folded, lams, neuron_of, config.dt_s, config.input_code, largest)
     if calibration is not None and config.potential_steps:
         few = calibration[:POTENTIAL_SAMPLES]
         snn = calibrate_potentials(snn, folded, few, config.potential_steps, progress)

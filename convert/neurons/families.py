@@ -4,19 +4,30 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from convert.errors import ConfigError
 from convert.graph import ir
 from convert.graph.ir import Op
 from convert.neurons.adaptive import AdaptiveNeuron, constant_quantum
+from convert.neurons.graded import GradedNeuron, halving
+from convert.neurons.hard_reset import HardResetNeuron
 from convert.neurons.leaky import LeakyNeuron
 
-__all__ = ["FAMILIES", "NEURONS", "fixed_threshold", "make_neuron", "time_constants"]
+__all__ = ["FAMILIES", "NEURONS", "RESETS", "Law", "fixed_threshold", "make_neuron", "time_constants"]
 
 NEURONS = ("seed", "lif", "if")
 """Names on the command line: the seed neuron and its limits."""
 
-FAMILIES: dict[str, type[LeakyNeuron]] = {"leaky": LeakyNeuron, "adaptive": AdaptiveNeuron}
+RESETS = ("subtract", "zero")
+"""What a spike does to the membrane: takes one quantum, or everything."""
+
+FAMILIES: dict[str, type[LeakyNeuron]] = {
+    "leaky": LeakyNeuron,
+    "adaptive": AdaptiveNeuron,
+    "graded": GradedNeuron,
+    "hard-reset": HardResetNeuron,
+}
 """Families by the name under which they are saved."""
 
 
@@ -33,18 +44,52 @@ def time_constants(neuron: str, tau_mem_s: float, tau_syn_s: float) -> tuple[flo
     return (tau_mem_s if neuron == "lif" else math.inf), 0.0
 
 
-_MAKERS: dict[type, Callable[[float, float], LeakyNeuron]] = {
-    ir.Relu: lambda mem, syn: LeakyNeuron(mem, syn),
-    ir.Clamp: lambda mem, syn: LeakyNeuron(mem, syn),
-    ir.Tanh: lambda mem, syn: AdaptiveNeuron(mem, syn),
-}
+@dataclass(frozen=True)
+class Law:
+    """How neurons in the place of rectifiers spike.
+
+    Parameters
+    ----------
+    reset : {"subtract", "zero"}
+        What a spike does to the membrane: takes one quantum, or everything.
+    v_threshold : float
+        In quanta; 1/2 is leak-neutral and centres the rounding.
+    signed : bool
+        Whether a neuron takes spikes back; see `GradedNeuron`.
+    levels : int
+        Values 1, 1/2, 1/4, ... that a spike can have; with more than one it is always signed.
+    """
+
+    reset: str = "subtract"
+    v_threshold: float = 0.5
+    signed: bool = False
+    levels: int = 1
 
 
-def make_neuron(op: Op, tau_mem_s: float, tau_syn_s: float) -> LeakyNeuron:
-    """The neuron whose rate is the activation `op`."""
+def make_neuron(op: Op, tau_mem_s: float, tau_syn_s: float, law: Law | None = None) -> LeakyNeuron:
+    """The neuron whose rate is the activation `op`; `law` decides for those in the place of rectifiers."""
+    return _MAKERS[type(op)](op, tau_mem_s, tau_syn_s, Law() if law is None else law)
+
+
+def _rectifier(op: Op, tau_mem_s: float, tau_syn_s: float, law: Law) -> LeakyNeuron:
+    if law.reset == "zero":
+        return HardResetNeuron(tau_mem_s, tau_syn_s, law.v_threshold)
+    if law.signed or law.levels > 1:
+        return GradedNeuron(tau_mem_s, tau_syn_s, law.v_threshold, halving(law.levels))
+    return LeakyNeuron(tau_mem_s, tau_syn_s, law.v_threshold)
+
+
+def _clamp(op: Op, tau_mem_s: float, tau_syn_s: float, law: Law) -> LeakyNeuron:
     if isinstance(op, ir.Clamp) and op.low < 0:
         return AdaptiveNeuron(tau_mem_s, tau_syn_s, quanta=constant_quantum())
-    return _MAKERS[type(op)](tau_mem_s, tau_syn_s)
+    return _rectifier(op, tau_mem_s, tau_syn_s, law)
+
+
+_MAKERS: dict[type, Callable[[Op, float, float, Law], LeakyNeuron]] = {
+    ir.Relu: _rectifier,
+    ir.Clamp: _clamp,
+    ir.Tanh: lambda op, mem, syn, law: AdaptiveNeuron(mem, syn),
+}
 
 
 def fixed_threshold(op: Op) -> float | None:

@@ -162,8 +162,8 @@ class _Run:
 
     def note(self, name: str, spikes: Tensor, signed: bool) -> None:
         """Add a block of spikes to the counts."""
-        here = spikes.sum(0)  # whole numbers below 2^24: exact in float32
-        fired = (spikes.abs().sum(0) if signed else here).sum(0).double()
+        here = spikes.sum(0)  # multiples of a spike's least value, few enough to be exact in float32
+        fired = (spikes.count_nonzero(0) if signed else here).sum(0).double()
         self.counts[name] = self.counts[name] + here if name in self.counts else here
         self.emitted[name] = self.emitted[name] + fired if name in self.emitted else fired
 
@@ -195,7 +195,7 @@ class _Block:
         """Advance the population at `node` by the block."""
         site = self.run.network.sites[node.name]
         current = self.filtered(node.inputs[0])
-        dtype = self._membrane_type(node, site.neuron.signed or site.neuron.tau_mem_s < float("inf"))
+        dtype = self._membrane_type(node, not site.neuron.on_lattice or site.neuron.tau_mem_s < float("inf"))
         before = self.run.states.get(node.name)
         state, spikes = scan(site, before, current, self.steps, self.run.network.dt_s, dtype)
         self.run.states[node.name] = state

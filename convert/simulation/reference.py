@@ -102,7 +102,7 @@ class _Oracle:
         """Count `spikes`, and send them on: as they are, and through the synaptic filter."""
         nothing = torch.zeros_like(spikes)
         self.counts[name] = self.counts.get(name, nothing) + spikes
-        self.emitted[name] = self.emitted.get(name, nothing) + spikes.abs()
+        self.emitted[name] = self.emitted.get(name, nothing) + (spikes != 0)
         sent = spikes * quantum
         self.currents[name] = self.alpha * self.currents.get(name, nothing) + (1 - self.alpha) * sent
         return sent, self.currents[name]

@@ -22,10 +22,11 @@ class Simulation:
     output : Tensor (steps, batch, *output shape)
         Read-out after each step: the mean over the steps so far, in the units of the original network.
     spikes : mapping
-        Node -> (len(record), *shape): spikes of either sign, summed over the batch, emitted up to each
-        recorded step. The input is among them where it is coded as spikes.
+        Node -> (len(record), *shape): number of spikes, of whatever sign and value, summed over the batch, emitted up
+        to each recorded step. The input is among them where it is coded as spikes.
     counts : mapping
-        Node -> (batch, *shape): signed spike count of every neuron after the last step.
+        Node -> (batch, *shape): sum of the spikes' values of every neuron after the last step; for plain spikes, their
+        number.
     record : tuple of int
         The recorded steps.
     """
