@@ -14,7 +14,7 @@ from convert.graph import ir
 from convert.graph.ir import Graph, Node
 from convert.neurons.leaky import LeakyNeuron
 
-__all__ = ["INPUT_CODES", "Site", "SpikingNetwork", "rescaled", "threshold_balanced"]
+__all__ = ["INPUT_CODES", "Site", "SpikingNetwork", "rescaled", "threshold_balanced", "upstream"]
 
 INPUT_CODES = ("constant", "poisson")
 
@@ -58,6 +58,8 @@ class SpikingNetwork:
         Length of a step in seconds.
     input_code : {"constant", "poisson"}
         The input as a constant current, or as spikes with probability |x| / scale per step.
+    readout_delay : int
+        Steps that the read-out leaves out, at most half of those simulated.
     provenance : mapping
         Where the network comes from: hashes, rule, versions, seeds.
 
@@ -72,6 +74,7 @@ class SpikingNetwork:
     scales: Mapping[str, Tensor]
     dt_s: float
     input_code: str = "constant"
+    readout_delay: int = 0
     provenance: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -92,6 +95,8 @@ class SpikingNetwork:
                 )
         if self.input_code not in INPUT_CODES:
             raise GraphError(f"input code {self.input_code!r}; expected one of {', '.join(INPUT_CODES)}")
+        if self.readout_delay < 0:
+            raise GraphError(f"read-out delay is {self.readout_delay} steps; expected 0 or more")
         if not 0 < self.dt_s < math.inf:
             raise GraphError(f"dt is {self.dt_s} s; expected more than 0, and finite")
 
@@ -117,6 +122,13 @@ class SpikingNetwork:
             if node.name in emitters or found & set(node.inputs):
                 found.add(node.name)
         return found
+
+
+def upstream(network: SpikingNetwork, name: str) -> SpikingNetwork:
+    """The part of `network` that the node `name` depends on; that node becomes the output."""
+    graph = network.graph.upstream(name)
+    sites = {node.name: network.sites[node.name] for node in graph if node.name in network.sites}
+    return replace(network, graph=graph, sites=sites)
 
 
 def _fits(value: Tensor, shape: tuple[int, ...]) -> bool:

@@ -76,6 +76,12 @@ class GradedNeuron(LeakyNeuron):
             raise ConfigError(f"values: got {self.values}; expected magnitudes from 1 downwards, multiples of 2^-10")
 
     @property
+    def trait(self) -> str:
+        """What sets it apart from the plain neuron, in words."""
+        values = "one bit" if len(self.values) == 1 else f"{len(self.values)} values"
+        return f"signed, {values}" if self.takes_back else values
+
+    @property
     def spike_bits(self) -> int:
         """Fraction bits of a spike's value."""
         return next(b for b in range(_MOST_BITS + 1) if all((m * 2**b).is_integer() for m in self.values))

@@ -24,6 +24,11 @@ class HardResetNeuron(LeakyNeuron):
 
     v_threshold: float = 1.0
 
+    @property
+    def trait(self) -> str:
+        """What sets it apart from the plain neuron, in words."""
+        return "reset to zero"
+
     def step(self, state: LeakyState, current: Tensor, quantum: Tensor, dt_s: float) -> tuple[LeakyState, Tensor]:
         """One step: the new state, and the spikes (0 or 1)."""
         v = decay(dt_s, self.tau_mem_s) * state.v + current

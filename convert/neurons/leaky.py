@@ -109,6 +109,11 @@ class LeakyNeuron:
             raise ConfigError(f"v_threshold: got {self.v_threshold}; expected a value in (0, 1] quanta")
 
     @property
+    def trait(self) -> str:
+        """What sets it apart from the plain neuron, in words; empty for the plain one."""
+        return ""
+
+    @property
     def spike_bits(self) -> int:
         """Fraction bits of a spike's value: 0, a spike is worth one quantum."""
         return 0

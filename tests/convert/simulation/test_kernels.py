@@ -16,7 +16,8 @@ ONE = torch.ones((), dtype=torch.float64)
 LAWS = [
     LeakyNeuron(math.inf, 0.0), LeakyNeuron(20e-3, 2e-3), LeakyNeuron(5e-3, 0.0, v_threshold=1.0),
     GradedNeuron(math.inf, 0.0), GradedNeuron(20e-3, 0.0, values=halving(4)), HardResetNeuron(math.inf, 0.0),
-    GradedNeuron(math.inf, 0.0, takes_back=False), AdaptiveNeuron(20e-3, 0.0), AdaptiveNeuron(math.inf, 0.0, quanta=constant_quantum()),
+    GradedNeuron(math.inf, 0.0, takes_back=False), AdaptiveNeuron(20e-3, 0.0),
+    AdaptiveNeuron(math.inf, 0.0, quanta=constant_quantum()),
 ]  # fmt: skip
 
 
