@@ -6,6 +6,7 @@ Exit status: 0 good, 1 a bug, 2 the user's input, 130 interrupted.
 
 from __future__ import annotations
 
+import json
 import math
 import shlex
 import shutil
@@ -29,16 +30,19 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from convert.config import ConvertConfig
+from convert.config import SPIKE_NORM, ConvertConfig
 from convert.errors import ConfigError, ConvertError, WriteError
+from convert.normalisation.rules import RULES
 from convert.reading.hints import Hints
+from convert.recipes import RECIPES, recipe
 from convert.writing.artefact import to_bytes
 from convert.writing.nir_wiring import nir_library
+from evaluate.comparison import compare
 from evaluate.errors import EvaluateError
 from evaluate.fidelity import export_nir
-from evaluate.job import Report, Request, inspect, perform
+from evaluate.job import Request, inspect, perform
 from evaluate.records import Run, write_atomically, write_run
-from reports import ReportError, render, summary
+from reports import ReportError, comparison_page, comparison_text, render, summary
 from zoo.errors import ZooError
 
 __all__ = ["app", "main"]
@@ -71,8 +75,15 @@ EXAMPLES = """Examples:
 \b
   python -m convert model.pt --data fashion-mnist --neuron if --steps 4,8,16 --limit 1000
       another neuron, other steps, fewer samples
+
+\b
+  python -m convert zoo:fashion-cnn-relu --recipe all --steps 4,8,16 --for-steps 8 --limit 1000
+      every recipe on the same samples, in one table
 """
 
+RECIPE = f"How to convert: {', '.join(RECIPES)}; or all, which compares them."
+FOR_STEPS = "The number of steps the network is meant for: recipes fit thresholds and starts to it."
+RULE = f"Threshold rule: {', '.join((*RULES, SPIKE_NORM))}."
 MODEL = (
     "A file, told from its content: torch.save, torch.export, TorchScript, safetensors, ONNX, skops, or the "
     "snn.safetensors of an earlier run; or zoo:NAME."
@@ -97,19 +108,28 @@ def main(
     arch: Annotated[str | None, typer.Option(metavar="CODE", help=ARCH)] = None,
     activation: Annotated[str | None, typer.Option(help=ACTIVATION)] = None,
     trust: Annotated[bool, typer.Option("--trust", help=TRUST)] = False,
-    neuron: Annotated[str, typer.Option(help="seed (LIF, exponential synapse), lif or if.")] = "seed",
-    tau_mem_ms: Annotated[float, typer.Option(help="Membrane time constant, for seed and lif.")] = 20.0,
-    tau_syn_ms: Annotated[float, typer.Option(help="Synaptic time constant, for seed.")] = 2.0,
-    dt_ms: Annotated[float, typer.Option(help="Length of a step.")] = 1.0,
-    rule: Annotated[str, typer.Option(help="Threshold rule: max, percentile or mse.")] = "mse",
-    percentile: Annotated[float, typer.Option(help="For --rule percentile.")] = 99.9,
+    recipe_name: Annotated[str, typer.Option("--recipe", metavar="NAME", help=RECIPE)] = "seed",
+    for_steps: Annotated[int, typer.Option(metavar="N", help=FOR_STEPS)] = 16,
+    neuron: Annotated[str | None, typer.Option(help="seed (LIF, exponential synapse), lif or if.")] = None,
+    tau_mem_ms: Annotated[float | None, typer.Option(help="Membrane time constant, for seed and lif [20].")] = None,
+    tau_syn_ms: Annotated[float | None, typer.Option(help="Synaptic time constant, for seed [2].")] = None,
+    dt_ms: Annotated[float | None, typer.Option(help="Length of a step [1].")] = None,
+    rule: Annotated[str | None, typer.Option(help=RULE)] = None,
+    percentile: Annotated[float | None, typer.Option(help="For --rule percentile [99.9].")] = None,
     per_channel: Annotated[
-        bool, typer.Option("--per-channel/--per-layer", help="One threshold for each channel, or each layer.")
-    ] = True,
+        bool | None, typer.Option("--per-channel/--per-layer", help="One threshold for each channel, or each layer.")
+    ] = None,
     potentials: Annotated[
         bool, typer.Option("--potentials/--no-potentials", help="Calibrate the initial potentials.")
     ] = True,
-    input_code: Annotated[str, typer.Option("--input", help="constant (a current) or poisson (spikes).")] = "constant",
+    signed: Annotated[
+        bool | None, typer.Option("--signed/--unsigned", help="Whether neurons take spikes back against credit.")
+    ] = None,
+    levels: Annotated[int | None, typer.Option(help="Values 1, 1/2, 1/4, ... that a spike can have [1].")] = None,
+    readout_delay: Annotated[
+        int | None, typer.Option(help="Steps that the read-out leaves out, at most half of those run.")
+    ] = None,
+    input_code: Annotated[str | None, typer.Option("--input", help="constant (a current) or poisson (spikes).")] = None,
     steps: Annotated[str, typer.Option(help="Steps to report; the last ends the simulation.")] = "1,2,4,8,16,32,64",
     limit: Annotated[int | None, typer.Option(help="Score at most so many samples.")] = None,
     calibration_samples: Annotated[int, typer.Option(help="Calibrate on at most so many samples.")] = 1000,
@@ -136,12 +156,17 @@ def main(
     """
     try:
         low, high = _floats("--input-range", input_range)
-        config = ConvertConfig(
-            neuron, tau_mem_ms, tau_syn_ms, dt_ms, rule, percentile, per_channel=per_channel, input_code=input_code,
-            potential_steps=ConvertConfig.potential_steps if potentials else 0, input_low=low, input_high=high,
-        )  # fmt: skip
+        said = {
+            "neuron": neuron, "tau_mem_ms": tau_mem_ms, "tau_syn_ms": tau_syn_ms, "dt_ms": dt_ms, "rule": rule,
+            "percentile": percentile, "per_channel": per_channel, "potential_steps": None if potentials else 0,
+            "signed": signed, "levels": levels, "readout_delay": readout_delay, "input_code": input_code,
+            "input_low": low, "input_high": high,
+        }  # fmt: skip
+        changes = {option: value for option, value in said.items() if value is not None}
+        names = list(RECIPES) if recipe_name == "all" else [recipe_name]
+        configs = {name: recipe(name).config(for_steps, **changes) for name in names}
         request = Request(
-            model, config, data, calibration, tuple(sorted(set(_integers("--steps", steps)))), limit,
+            model, configs[names[0]], data, calibration, tuple(sorted(set(_integers("--steps", steps)))), limit,
             calibration_samples, seed, device, memory_mb,
             None if input_shape is None else _integers("--input-shape", input_shape),
             shlex.join(["python", "-m", "convert", *sys.argv[1:]]), task, Hints(arch, activation, trust),
@@ -149,6 +174,8 @@ def main(
         if check:
             _check(request, json_output)
         folder = out or _folder(model)
+        if recipe_name == "all":
+            _compare(request, configs, out or folder.with_suffix(".recipes"), json_output)
         run = _job(request, folder, nir)
     except (ConvertError, ZooError, EvaluateError, ReportError) as error:
         _fail(str(error))
@@ -167,12 +194,27 @@ def _job(request: Request, out: Path, nir: bool) -> Run:
         nir_library()
     with _staged(out) as folder:
         export = partial(export_nir, folder, request.steps[-1], request.seed) if nir else None
-        with _progress() as report:
-            run, conversion = perform(request, report, export)
+        with _bars() as bars:
+            run, conversion = perform(request, partial(_advance, bars, {}, ""), export)
         write_atomically(folder / "snn.safetensors", to_bytes(conversion.snn))
         write_run(run, folder / "run.json")
         render(run, folder)
     return run
+
+
+def _compare(request: Request, configs: dict[str, ConvertConfig], out: Path, json_output: bool) -> NoReturn:
+    """Run every recipe, and print the table; each run file is there as soon as its recipe is through."""
+    with _staged(out) as folder, _bars() as bars:
+
+        def keep(name: str, run: Run) -> None:
+            write_run(run, folder / f"{name}.json")
+
+        record = compare(request, configs, lambda name: partial(_advance, bars, {}, name), keep)
+        text = json.dumps(record, indent=2) + "\n"
+        write_atomically(folder / "recipes.json", text.encode())
+        write_atomically(folder / "report.md", comparison_page(record).encode())
+    sys.stdout.write(text if json_output else comparison_text(record) + f"Report: {out / 'report.md'}\n")
+    raise SystemExit(0)
 
 
 def _check(request: Request, json_output: bool) -> NoReturn:
@@ -216,24 +258,23 @@ def _floats(option: str, text: str) -> tuple[float, float]:
 
 
 @contextmanager
-def _progress() -> Iterator[Report]:
-    """Bars on standard error, one for each stage, from the first report on."""
+def _bars() -> Iterator[Progress]:
+    """Bars on standard error, shown from the first report on."""
     columns = (TextColumn("{task.description:>10}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
                TextColumn("left"), TimeRemainingColumn())  # fmt: skip
     bars = Progress(*columns, console=notice, transient=True)
-    tasks: dict[str, TaskID] = {}
-
-    def report(stage: str, done: int, total: int) -> None:
-        if stage not in tasks:
-            bars.start()
-            tasks[stage] = bars.add_task(stage, total=total)
-        bars.advance(tasks[stage], done)
-
     try:
-        yield report
+        yield bars
     finally:
-        if tasks:
-            bars.stop()
+        bars.stop()
+
+
+def _advance(bars: Progress, tasks: dict[str, TaskID], label: str, stage: str, done: int, total: int) -> None:
+    """Move the bar of `stage`, a new one at its first report."""
+    if stage not in tasks:
+        bars.start()
+        tasks[stage] = bars.add_task(f"{label} {stage}".strip(), total=total)
+    bars.advance(tasks[stage], done)
 
 
 @contextmanager
@@ -241,7 +282,7 @@ def _staged(out: Path) -> Iterator[Path]:
     """A neighbour of `out` whose files take their places there only when all of them have been written."""
     if out.exists() and not out.is_dir():
         raise WriteError(f"--out: {out} is a file; expected a folder, new or written by an earlier run")
-    if out.is_dir() and any(out.iterdir()) and not (out / "run.json").exists():
+    if out.is_dir() and any(out.iterdir()) and not any((out / name).exists() for name in ("run.json", "recipes.json")):
         raise WriteError(f"--out: {out} holds other files; expected a new or empty folder, or one of an earlier run")
     folder = None
     try:
@@ -251,7 +292,7 @@ def _staged(out: Path) -> Iterator[Path]:
             Path(tempfile.mkdtemp(dir=out)).rmdir()
         yield folder
         out.mkdir(exist_ok=True)
-        for file in sorted(folder.iterdir(), key=lambda f: f.name == "run.json"):
+        for file in sorted(folder.iterdir(), key=lambda f: f.name in ("run.json", "recipes.json")):
             file.replace(out / file.name)
     except OSError as error:
         raise WriteError(f"--out: {out} cannot be written ({error.strerror}); name another with --out") from error

@@ -9,11 +9,14 @@ from typing import Any
 
 from convert.errors import ConfigError
 from convert.network import INPUT_CODES, SpikingNetwork
-from convert.neurons.families import NEURONS, time_constants
+from convert.neurons.families import NEURONS, RESETS, Law, time_constants
 from convert.neurons.leaky import LeakyNeuron
 from convert.normalisation.rules import RULES
 
-__all__ = ["ConvertConfig"]
+__all__ = ["SPIKE_NORM", "ConvertConfig"]
+
+SPIKE_NORM = "spike-norm"
+"""The rule that needs the spiking network itself, so it is no entry of `RULES`."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,7 @@ class ConvertConfig:
         LIF with exponential synapse, LIF with delta synapse, or IF.
     tau_mem_ms, tau_syn_ms, dt_ms : float
         Time constants and step, in milliseconds.
-    rule : {"max", "percentile", "mse"}
+    rule : {"max", "percentile", "mse", "iteration", "ltb", "spike-norm"}
         Threshold rule.
     percentile : float
         In percent, for the rule of this name.
@@ -36,9 +39,22 @@ class ConvertConfig:
         One threshold for each channel, or one for each layer.
     potential_steps : int
         Steps after which rates are compared to choose the initial potentials; 0 leaves them at zero.
+    potential_per_neuron : bool
+        One initial potential for each neuron instead of each channel.
+    bias_steps : int
+        Steps for which biases are corrected, after the potentials; 0 leaves them as they are.
+    calibrated_on : int
+        Calibration samples that are simulated, once for every population, to choose potentials and biases.
+    readout_delay : int or None
+        Steps that the read-out leaves out, at most half of those simulated; None estimates how long activity takes
+        to reach the output.
+    reset, v_threshold, signed, levels
+        How neurons in the place of rectifiers spike; see `convert.neurons.families.Law`.
     input_code : {"constant", "poisson"}
     input_low, input_high : float
         Range of the inputs, used only where there are no calibration samples.
+    recipe : str
+        Name of the recipe that these options follow; see `convert.recipes`.
 
     Raises
     ------
@@ -55,9 +71,18 @@ class ConvertConfig:
     mse_steps: int = 16
     per_channel: bool = True
     potential_steps: int = 16
+    potential_per_neuron: bool = False
+    bias_steps: int = 0
+    calibrated_on: int = 128
+    readout_delay: int | None = 0
+    reset: str = "subtract"
+    v_threshold: float = 0.5
+    signed: bool = False
+    levels: int = 1
     input_code: str = "constant"
     input_low: float = 0.0
     input_high: float = 1.0
+    recipe: str = "none"
 
     def __post_init__(self) -> None:
         """Check every option once, at the door."""
@@ -65,7 +90,8 @@ class ConvertConfig:
             message
             for fine, message in (
                 (self.neuron in NEURONS, f"--neuron: got {self.neuron!r}; expected one of {', '.join(NEURONS)}"),
-                (self.rule in RULES, f"--rule: got {self.rule!r}; expected one of {', '.join(RULES)}"),
+                (self.rule in (*RULES, SPIKE_NORM),
+                 f"--rule: got {self.rule!r}; expected one of {', '.join((*RULES, SPIKE_NORM))}"),
                 (self.input_code in INPUT_CODES,
                  f"--input: got {self.input_code!r}; expected one of {', '.join(INPUT_CODES)}"),
                 (_positive(self.tau_mem_ms), f"--tau-mem-ms: got {self.tau_mem_ms}; expected more than 0 (or inf)"),
@@ -73,6 +99,12 @@ class ConvertConfig:
                 (_positive(self.dt_ms) and self.dt_ms < math.inf, f"--dt-ms: got {self.dt_ms}; expected more than 0"),
                 (0 < self.percentile <= 100, f"--percentile: got {self.percentile}; expected more than 0, up to 100"),
                 (self.mse_steps >= 1, f"mse_steps: got {self.mse_steps}; expected at least 1"),
+                (self.reset in RESETS, f"--reset: got {self.reset!r}; expected one of {', '.join(RESETS)}"),
+                (0 < self.v_threshold <= 1, f"v_threshold: got {self.v_threshold}; expected more than 0, up to 1"),
+                (1 <= self.levels <= 8, f"--levels: got {self.levels}; expected 1 to 8"),
+                (self.bias_steps >= 0, f"bias_steps: got {self.bias_steps}; expected 0 or more"),
+                (self.calibrated_on >= 1, f"calibrated_on: got {self.calibrated_on}; expected at least 1"),
+                ((self.readout_delay or 0) >= 0, f"--readout-delay: got {self.readout_delay}; expected 0 or more"),
                 (self.potential_steps >= 0, f"potential_steps: got {self.potential_steps}; expected 0 or more"),
                 (-math.inf < self.input_low < self.input_high < math.inf,
                  f"input range: got {self.input_low} to {self.input_high}; expected two numbers, the lower one first"),
@@ -96,6 +128,11 @@ class ConvertConfig:
     def input_range(self) -> tuple[float, float]:
         """Lowest and highest input."""
         return self.input_low, self.input_high
+
+    @property
+    def law(self) -> Law:
+        """How neurons in the place of rectifiers spike."""
+        return Law(self.reset, self.v_threshold, self.signed, self.levels)
 
     @classmethod
     def of_network(cls, network: SpikingNetwork) -> ConvertConfig:

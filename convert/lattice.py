@@ -69,13 +69,14 @@ def coarsest(bound: float, least: int = 8) -> int:
     return bits
 
 
-def carried(graph: Graph, spiking: Mapping[str, bool]) -> dict[str, Carried]:
+def carried(graph: Graph, spiking: Mapping[str, int]) -> dict[str, Carried]:
     """For each node of a normalised graph, what it carries in one step.
 
     Parameters
     ----------
     spiking : mapping
-        Names of the nodes that emit spikes. The input is analog unless it is one of them.
+        Nodes that emit spikes -> fraction bits of the spikes' values, 0 for plain spikes. The input is analog unless
+        it is one of them.
     """
     known: dict[str, Carried] = {}
     for node in graph:
@@ -83,10 +84,10 @@ def carried(graph: Graph, spiking: Mapping[str, bool]) -> dict[str, Carried]:
     return known
 
 
-def source_of(node: Node, spiking: Mapping[str, bool]) -> Carried | None:
+def source_of(node: Node, spiking: Mapping[str, int]) -> Carried | None:
     """What a node carries that does not compute it from others: spikes, or the analog input."""
     if node.name in spiking:
-        return Carried(0, 1.0)
+        return Carried(spiking[node.name], 1.0)
     return Carried(INPUT_BITS, float("inf")) if isinstance(node.op, ir.Input) else None
 
 

@@ -16,7 +16,7 @@ from convert.graph.ir import Graph, Node
 from convert.neurons.leaky import LeakyNeuron
 from convert.neurons.tracking import TrackingNeuron, TwoSlopeNeuron
 
-__all__ = ["INPUT_CODES", "Site", "SpikingNetwork", "rescaled", "threshold_balanced"]
+__all__ = ["INPUT_CODES", "Site", "SpikingNetwork", "rescaled", "threshold_balanced", "upstream"]
 
 INPUT_CODES = ("constant", "poisson")
 
@@ -75,6 +75,8 @@ class SpikingNetwork:
         Length of a step in seconds.
     input_code : {"constant", "poisson"}
         The input as a constant current, or as spikes with probability |x| / scale per step.
+    readout_delay : int
+        Steps that the read-out leaves out, at most half of those simulated.
     provenance : mapping
         Where the network comes from: hashes, rule, versions, seeds.
 
@@ -89,6 +91,7 @@ class SpikingNetwork:
     scales: Mapping[str, Tensor]
     dt_s: float
     input_code: str = "constant"
+    readout_delay: int = 0
     provenance: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -115,6 +118,8 @@ class SpikingNetwork:
                 )
         if self.input_code not in INPUT_CODES:
             raise GraphError(f"input code {self.input_code!r}; expected one of {', '.join(INPUT_CODES)}")
+        if self.readout_delay < 0:
+            raise GraphError(f"read-out delay is {self.readout_delay} steps; expected 0 or more")
         if not 0 < self.dt_s < math.inf:
             raise GraphError(f"dt is {self.dt_s} s; expected more than 0, and finite")
 
@@ -127,10 +132,10 @@ class SpikingNetwork:
         """Number of neurons."""
         return sum(int(torch.tensor(self.graph[name].shape).prod()) for name in self.sites)
 
-    def spiking(self) -> dict[str, bool]:
-        """Nodes that emit spikes, and whether theirs are signed."""
-        signed = {name: site.neuron.signed for name, site in self.sites.items()}
-        return {self.graph.input.name: True, **signed} if self.input_code == "poisson" else signed
+    def spiking(self) -> dict[str, int]:
+        """Nodes that emit spikes, and the fraction bits of their values."""
+        bits = {name: site.neuron.spike_bits for name, site in self.sites.items()}
+        return {self.graph.input.name: 0, **bits} if self.input_code == "poisson" else bits
 
     def moving(self) -> set[str]:
         """Nodes whose value changes from step to step: they depend on spikes."""
@@ -140,6 +145,13 @@ class SpikingNetwork:
             if node.name in emitters or found & set(node.inputs):
                 found.add(node.name)
         return found
+
+
+def upstream(network: SpikingNetwork, name: str) -> SpikingNetwork:
+    """The part of `network` that the node `name` depends on; that node becomes the output."""
+    graph = network.graph.upstream(name)
+    sites = {node.name: network.sites[node.name] for node in graph if node.name in network.sites}
+    return replace(network, graph=graph, sites=sites)
 
 
 def _fits(value: Tensor, shape: tuple[int, ...]) -> bool:

@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from torch import Tensor
 
-from convert.config import ConvertConfig
+from convert.config import SPIKE_NORM, ConvertConfig
 from convert.graph.folding import fold, rebuild
 from convert.graph.ir import Graph
 from convert.graph.readout import Head, heads_of
 from convert.network import SpikingNetwork
+from convert.neurons.families import make_neuron
 from convert.normalisation.bounds import bounded_thresholds
-from convert.normalisation.calibration import calibrate_potentials
+from convert.normalisation.calibration import calibrate_biases, calibrate_potentials
 from convert.normalisation.rules import Threshold, thresholds
 from convert.normalisation.scaling import GAIN, normalise
+from convert.normalisation.spike_norm import spike_norm
 from convert.normalisation.statistics import LayerStats, observe
 from convert.reading.coverage import Coverage
 from convert.reading.tracing import Traced
 
-__all__ = ["POTENTIAL_SAMPLES", "Conversion", "convert", "effort", "reopened", "with_provenance"]
-
-POTENTIAL_SAMPLES = 128
-"""Calibration samples on which initial potentials are chosen: each is simulated once for every population."""
+__all__ = ["Conversion", "convert", "effort", "reopened", "with_provenance"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,27 +80,65 @@ def convert(
     config = ConvertConfig() if config is None else config
     folded = fold(traced.graph)
     stats = None if calibration is None else observe(folded, calibration, progress=progress)
-    if stats is None:
-        lams = bounded_thresholds(folded, config.input_low, config.input_high, config.per_channel)
-        largest = max(abs(config.input_low), abs(config.input_high))
-    else:
-        lams = thresholds(folded, stats, config.rule, config.per_channel,
-                          percentile=config.percentile, steps=config.mse_steps)  # fmt: skip
-        seen = stats[folded.input.name]
-        largest = max(float(seen.high.max()), -float(seen.low.min())) or 1.0
-    snn = normalise(folded, lams, *config.taus_s, config.dt_s, config.input_code, largest)
-    if calibration is not None and config.potential_steps:
-        few = calibration[:POTENTIAL_SAMPLES]
-        snn = calibrate_potentials(snn, folded, few, config.potential_steps, progress)
+    lams = _thresholds(folded, stats, config)
+    normalised = partial(_normalised, folded, stats, config)
+    if calibration is not None and config.rule == SPIKE_NORM:
+        lams = spike_norm(folded, calibration[: config.calibrated_on], lams, normalised)
+    snn = normalised(lams)
+    if calibration is not None:
+        few = calibration[: config.calibrated_on]
+        if config.potential_steps:
+            by_neuron = config.potential_per_neuron
+            snn = calibrate_potentials(snn, folded, few, config.potential_steps, progress, by_neuron)
+        if config.bias_steps:
+            snn = calibrate_biases(snn, folded, few, config.bias_steps, progress)
     notes = (*traced.notes, *_notes(folded, lams, stats is None, config))
     return Conversion(traced.graph, folded, snn, stats, lams, traced.coverage, config, notes,
                       heads_of(traced.graph, traced.heads))  # fmt: skip
 
 
+def _thresholds(folded: Graph, stats: dict[str, LayerStats] | None, config: ConvertConfig) -> dict[str, Threshold]:
+    """Lam of every activation; for `spike-norm`, where the search begins."""
+    if stats is None:
+        return bounded_thresholds(folded, config.input_low, config.input_high, config.per_channel)
+    rule = "max" if config.rule == SPIKE_NORM else config.rule
+    return thresholds(folded, stats, rule, config.per_channel, percentile=config.percentile, steps=config.mse_steps)
+
+
+def _normalised(
+    folded: Graph, stats: dict[str, LayerStats] | None, config: ConvertConfig, lams: Mapping[str, Threshold]
+) -> SpikingNetwork:
+    """The spiking network with thresholds `lams`, before calibration."""
+    tau_mem_s, tau_syn_s = config.taus_s
+    if stats is None:
+        largest = max(abs(config.input_low), abs(config.input_high))
+    else:
+        seen = stats[folded.input.name]
+        largest = max(float(seen.high.max()), -float(seen.low.min())) or 1.0
+    neuron_of = partial(make_neuron, tau_mem_s=tau_mem_s, tau_syn_s=tau_syn_s, law=config.law)
+    snn = normalise(folded, lams, neuron_of, config.dt_s, config.input_code, largest)
+    delay = config.readout_delay
+    return replace(snn, readout_delay=_travel_time(folded, stats, lams, config) if delay is None else delay)
+
+
+def _travel_time(
+    folded: Graph, stats: dict[str, LayerStats] | None, lams: Mapping[str, Threshold], config: ConvertConfig
+) -> int:
+    """Steps until activity reaches the output.
+
+    Synapses that filter delay it by tau_syn in each layer. Local threshold balancing has an estimate of its own: the
+    sum over layers of (1 - 1/2) / largest mean rate of a channel (Bu et al., CVPR 2025, "delayed evaluation").
+    """
+    if config.rule != "ltb" or stats is None:
+        return round(len(lams) * config.taus_s[1] / config.dt_s)
+    rates = [float(stats[name].mean.clamp(min=0).max() / threshold.value.max()) for name, threshold in lams.items()]
+    return math.ceil(sum(0.5 / max(rate, 0.01) for rate in rates))
+
+
 def effort(traced: Traced, samples: int, config: ConvertConfig) -> int:
     """How many sample passes `convert` will report to its progress callback."""
-    populations = len(fold(traced.graph).sites()) if config.potential_steps else 0
-    return samples + populations * min(samples, POTENTIAL_SAMPLES)
+    rounds = bool(config.potential_steps) + bool(config.bias_steps)
+    return samples + rounds * len(fold(traced.graph).sites()) * min(samples, config.calibrated_on)
 
 
 def _notes(graph: Graph, lams: dict[str, Threshold], weights_only: bool, config: ConvertConfig) -> tuple[str, ...]:

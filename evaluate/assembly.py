@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,10 +9,8 @@ from typing import Any
 from torch import Tensor
 
 from convert import Conversion
-from convert.graph import ir
 from convert.graph.readout import heads_of
-from convert.neurons.adaptive import AdaptiveNeuron
-from convert.neurons.tracking import TrackingNeuron
+from evaluate.assumptions import limits, neuron_equations, neuron_name, payload_bits
 from evaluate.energy import Breakdown, OpsHorowitz, as_record, baselines_record
 from evaluate.environment import environment
 from evaluate.latency import milliseconds
@@ -167,6 +164,8 @@ def _cost_metrics(view: _View) -> list[Metric]:
     rows = [
         Metric("synops.per_inference", price.synops, "SynOps", "lower", n, note=after),
         Metric("spikes.per_neuron", view.spikes_per_neuron(-1), "spikes", "lower", n, note=after),
+        Metric("spikes.payload_bits", float(payload_bits(view.conversion.snn)), "bits", "lower",
+               note="that one spike carries beside its time; the widest of the network"),
         Metric("macs.ann", float(sum(c.ann_macs for c in counts)), "MACs", "lower", note="dense, padding not counted"),
         Metric("macs.encoder", float(sum(c.encoder_macs for c in counts)), "MACs", "lower",
                note="of the SNN on analog input, computed once and cached"),
@@ -197,7 +196,7 @@ def _layer(row: OpCount, view: _View) -> dict[str, Any]:
         "name": row.node,
         "place": row.place,
         "kind": kind,
-        "neuron": site and _neuron_name(view, row.node),
+        "neuron": site and neuron_name(view.conversion, row.node),
         "neurons": row.neurons or None,
         "threshold_low": None if threshold is None else float(threshold.min()),
         "threshold_median": None if threshold is None else float(threshold.median()),
@@ -212,45 +211,14 @@ def _layer(row: OpCount, view: _View) -> dict[str, Any]:
     }
 
 
-def _neuron_name(view: _View, name: str) -> str:
-    neuron = view.conversion.snn.sites[name].neuron
-    family = {"seed": "seed LIF", "lif": "LIF", "if": "IF"}[view.conversion.config.neuron]
-    return f"{family}, signed, {_curve_name(view.conversion.snn.graph[name].op)}" if neuron.signed else family
-
-
-def _curve_name(op: ir.Op) -> str:
-    """What the activation of a signed neuron is called."""
-    if isinstance(op, ir.Curve):
-        return op.name.removeprefix("centred_").replace("_", " ")
-    return {ir.Tanh: "tanh", ir.Clamp: "hard tanh", ir.LeakyRelu: "leaky ReLU"}.get(type(op), "ReLU")
-
-
 def _assumptions(view: _View) -> dict[str, Any]:
-    config = view.conversion.config
-    tau_mem_s, tau_syn_s = config.taus_s
-    equations = [
-        "I[t] = alpha I[t-1] + (1 - alpha) S[t],  alpha = exp(-dt / tau_syn)",
-        "V[t] = beta V[t-1] + W I[t] + b,  beta = exp(-dt / tau_mem), the gain 1 / (1 - beta) absorbed into W and b",
-        "fire if V[t] >= V_th = 1/2 quantum, then V[t] -= 1 quantum (soft reset; leak-neutral threshold)",
-        f"tau_mem = {tau_mem_s * 1e3:g} ms, tau_syn = {tau_syn_s * 1e3:g} ms, dt = {config.dt_ms:g} ms",
-    ]
-    if any(isinstance(site.neuron, AdaptiveNeuron) for site in view.conversion.snn.sites.values()):
-        equations.append(
-            "tanh: spikes of both signs; the quantum grows with the neuron's own rate r, q(r) = artanh(r) / r, "
-            "from a table; fire sign(V) if |V| >= q / 2"
-        )
-    if any(isinstance(site.neuron, TrackingNeuron) for site in view.conversion.snn.sites.values()):
-        equations.append(
-            "other curves f: spikes of both signs; A = beta A + I, n = beta n + 1, fire sign(V) if |V| >= 1/2 with "
-            "V = n f(A / n) / lam - beta S, S = beta S + s; f is a table of straight pieces"
-        )
     return {
         "energy": _energy(view),
         "baselines": baselines_record(),
         "counting": list(CONVENTIONS),
         "statistics": list(_NUMBERS if isinstance(view.heads[0], Numbers) else _STATISTICS),
-        "neuron": equations,
-        "limits": _limits(tau_mem_s, view),
+        "neuron": neuron_equations(view.conversion),
+        "limits": limits(view.conversion),
     }
 
 
@@ -262,18 +230,3 @@ def _energy(view: _View) -> dict[str, Any]:
             record[part] = {name: value for name, value in record[part].items() if name != "ann_sparse"}
         record["verdict"] = [line for line in record["verdict"] if "skips zero activations" not in line]
     return record
-
-
-def _limits(tau_mem_s: float, view: _View) -> list[str]:
-    limits = [
-        "The input is coded as Poisson spikes." if view.conversion.config.input_code == "poisson" else
-        "The input is a constant analog current: the first layer multiplies, the chip needs such an input stage.",
-        "The read-out counts spikes through the output weights: it is a weighted sum, not a neuron.",
-    ]  # fmt: skip
-    if tau_mem_s < float("inf"):
-        lost = 1 - math.exp(-view.conversion.snn.dt_s / tau_mem_s)
-        limits.append(
-            f"A leaky neuron remembers 1 / (1 - beta) = {1 / lost:.1f} steps: constant drives below (1 - beta) / 2 = "
-            f"{lost / 2:.3f} quanta per step never fire, and the resolution of a rate saturates near {lost:.3f}."
-        )
-    return limits

@@ -26,6 +26,7 @@ from convert.reading.hints import Hints
 from convert.reading.models import Model, from_module, open_model
 from convert.reading.sources import Source, identify
 from convert.reading.tracing import Traced
+from convert.recipes import recipe
 from convert.writing.artefact import load
 from evaluate.assembly import Case, assemble
 from evaluate.inputs import Inputs, Wanted, gather
@@ -69,7 +70,7 @@ class Request:
     """
 
     model: str
-    config: ConvertConfig
+    config: ConvertConfig = field(default_factory=lambda: recipe("seed").config())
     data: str | None = None
     calibration: str | None = None
     steps: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64)
@@ -165,7 +166,7 @@ def _reopened(request: Request) -> _Prepared | None:
 
 def _refuse_conversion_options(request: Request) -> None:
     """A converted network has its neurons and thresholds already."""
-    usual, given = asdict(ConvertConfig()), asdict(request.config)
+    usual, given = asdict(recipe("seed").config()), asdict(request.config)
     unused = {"input_low", "input_high"}
     changed = [f"--{name.replace('_', '-')}" for name in given if given[name] != usual[name] and name not in unused]
     changed += ["--calibration"] if request.calibration else []

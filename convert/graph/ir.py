@@ -350,6 +350,14 @@ class Graph:
         """The activations: where neurons go."""
         return tuple(node for node in self.nodes if isinstance(node.op, ACTIVATIONS))
 
+    def upstream(self, name: str) -> Graph:
+        """The part that the node `name` depends on; that node becomes the output."""
+        needed = {name}
+        for node in reversed(self.nodes):
+            if node.name in needed:
+                needed |= set(node.inputs)
+        return Graph(tuple(node for node in self.nodes if node.name in needed), name)
+
     def parameter_count(self) -> int:
         """Number of weights and biases."""
         return sum(t.numel() for node in self.nodes for t in tensors(node.op).values())

@@ -69,6 +69,7 @@ class AdaptiveNeuron(LeakyNeuron):
     tau_adapt_s: float = 0.100
     quanta: tuple[float, ...] = field(default_factory=quantum_of_tanh, repr=False)
     signed: ClassVar[bool] = True
+    on_lattice: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         """Check the parameters at the door."""

@@ -4,24 +4,34 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from convert.errors import ConfigError
 from convert.graph import ir
 from convert.graph.curves import LIMITS
 from convert.graph.ir import Op
 from convert.neurons.adaptive import AdaptiveNeuron, constant_quantum
+from convert.neurons.graded import GradedNeuron, halving
+from convert.neurons.hard_reset import HardResetNeuron
 from convert.neurons.leaky import LeakyNeuron
 from convert.neurons.pieces import pieces
 from convert.neurons.tracking import CurveNeuron, TwoSlopeNeuron
 
-__all__ = ["FAMILIES", "NEURONS", "fixed_threshold", "make_neuron", "takes_both_signs", "time_constants"]
+__all__ = [
+    "FAMILIES", "NEURONS", "RESETS", "Law", "fixed_threshold", "make_neuron", "takes_both_signs", "time_constants",
+]  # fmt: skip
 
 NEURONS = ("seed", "lif", "if")
 """Names on the command line: the seed neuron and its limits."""
 
+RESETS = ("subtract", "zero")
+"""What a spike does to the membrane: takes one quantum, or everything."""
+
 FAMILIES: dict[str, type[LeakyNeuron]] = {
     "leaky": LeakyNeuron,
     "adaptive": AdaptiveNeuron,
+    "graded": GradedNeuron,
+    "hard-reset": HardResetNeuron,
     "two-slope": TwoSlopeNeuron,
     "curve": CurveNeuron,
 }
@@ -41,29 +51,69 @@ def time_constants(neuron: str, tau_mem_s: float, tau_syn_s: float) -> tuple[flo
     return (tau_mem_s if neuron == "lif" else math.inf), 0.0
 
 
-def _curve(op: ir.Curve, mem: float, syn: float) -> CurveNeuron:
+@dataclass(frozen=True)
+class Law:
+    """How neurons in the place of rectifiers spike.
+
+    Parameters
+    ----------
+    reset : {"subtract", "zero"}
+        What a spike does to the membrane: takes one quantum, or everything.
+    v_threshold : float
+        In quanta; 1/2 is leak-neutral and centres the rounding.
+    signed : bool
+        Whether a neuron takes spikes back; see `GradedNeuron`.
+    levels : int
+        Values 1, 1/2, 1/4, ... that a spike can have; with more than one it is always signed.
+    """
+
+    reset: str = "subtract"
+    v_threshold: float = 0.5
+    signed: bool = False
+    levels: int = 1
+
+
+def make_neuron(op: Op, tau_mem_s: float, tau_syn_s: float, law: Law | None = None) -> LeakyNeuron:
+    """The neuron whose rate is the activation `op`; `law` decides for those in the place of rectifiers."""
+    return _MAKERS[type(op)](op, tau_mem_s, tau_syn_s, Law() if law is None else law)
+
+
+def _rectifier(op: Op, tau_mem_s: float, tau_syn_s: float, law: Law) -> LeakyNeuron:
+    if law.reset == "zero":
+        return HardResetNeuron(tau_mem_s, tau_syn_s, law.v_threshold)
+    if law.signed or law.levels > 1:
+        return GradedNeuron(tau_mem_s, tau_syn_s, law.v_threshold, halving(law.levels))
+    return LeakyNeuron(tau_mem_s, tau_syn_s, law.v_threshold)
+
+
+def _clamp(op: Op, tau_mem_s: float, tau_syn_s: float, law: Law) -> LeakyNeuron:
+    if isinstance(op, ir.Clamp) and op.low < 0:
+        return AdaptiveNeuron(tau_mem_s, tau_syn_s, quanta=constant_quantum())
+    return _rectifier(op, tau_mem_s, tau_syn_s, law)
+
+
+def _two_slope(op: Op, tau_mem_s: float, tau_syn_s: float, law: Law) -> LeakyNeuron:
+    assert isinstance(op, ir.LeakyRelu)
+    return TwoSlopeNeuron(tau_mem_s, tau_syn_s, slopes=tuple(op.slope.double().tolist()))
+
+
+def _curve(op: Op, tau_mem_s: float, tau_syn_s: float, law: Law) -> LeakyNeuron:
+    assert isinstance(op, ir.Curve)
     table = pieces(op.name, op.parameters)
-    return CurveNeuron(mem, syn, breaks=table.breaks, rises=table.rises, offsets=table.offsets)
+    return CurveNeuron(tau_mem_s, tau_syn_s, breaks=table.breaks, rises=table.rises, offsets=table.offsets)
 
 
-_MAKERS: dict[type, Callable[..., LeakyNeuron]] = {
-    ir.Relu: lambda op, mem, syn: LeakyNeuron(mem, syn),
-    ir.Clamp: lambda op, mem, syn: LeakyNeuron(mem, syn),
-    ir.Tanh: lambda op, mem, syn: AdaptiveNeuron(mem, syn),
-    ir.LeakyRelu: lambda op, mem, syn: TwoSlopeNeuron(mem, syn, slopes=tuple(op.slope.double().tolist())),
+_MAKERS: dict[type, Callable[[Op, float, float, Law], LeakyNeuron]] = {
+    ir.Relu: _rectifier,
+    ir.Clamp: _clamp,
+    ir.Tanh: lambda op, mem, syn, law: AdaptiveNeuron(mem, syn),
+    ir.LeakyRelu: _two_slope,
     ir.Curve: _curve,
 }
 
 
-def make_neuron(op: Op, tau_mem_s: float, tau_syn_s: float) -> LeakyNeuron:
-    """The neuron whose rate is the activation `op`."""
-    if isinstance(op, ir.Clamp) and op.low < 0:
-        return AdaptiveNeuron(tau_mem_s, tau_syn_s, quanta=constant_quantum())
-    return _MAKERS[type(op)](op, tau_mem_s, tau_syn_s)
-
-
 def takes_both_signs(op: Op) -> bool:
-    """Whether the neuron of the activation `op` sends spikes of both signs.
+    """Whether the neuron of the activation `op` sends spikes of both signs, whatever the law of rectifiers.
 
     >>> takes_both_signs(ir.Relu()), takes_both_signs(ir.Tanh())
     (False, True)

@@ -96,6 +96,8 @@ class LeakyNeuron:
     tau_syn_s: float = 0.002
     v_threshold: float = 0.5
     signed: ClassVar[bool] = False
+    on_lattice: ClassVar[bool] = True
+    """Whether the potential of a neuron without leak stays a sum of lattice values."""
 
     def __post_init__(self) -> None:
         """Check the parameters at the door."""
@@ -105,6 +107,21 @@ class LeakyNeuron:
             raise ConfigError(f"tau_syn: got {self.tau_syn_s} s; expected 0 (delta synapses) or more")
         if not 0 < self.v_threshold <= 1:
             raise ConfigError(f"v_threshold: got {self.v_threshold}; expected a value in (0, 1] quanta")
+
+    @property
+    def trait(self) -> str:
+        """What sets it apart from the plain neuron, in words; empty for the plain one."""
+        return ""
+
+    @property
+    def spike_bits(self) -> int:
+        """Fraction bits of a spike's value: 0, a spike is worth one quantum."""
+        return 0
+
+    @property
+    def payload_bits(self) -> int:
+        """Bits that a spike carries beside its time; a sign makes it no longer than one bit."""
+        return 1
 
     def start(self, v: Tensor) -> LeakyState:
         """The state with membrane potential `v`."""

@@ -49,6 +49,7 @@ class TrackingNeuron(LeakyNeuron):
     """What all curves share; the module's docstring has the equations."""
 
     signed: ClassVar[bool] = True
+    on_lattice: ClassVar[bool] = False
 
     def start(self, v: Tensor) -> TrackingState:  # type: ignore[override]
         """The state with potential `v` in quanta, before the first spike: no charge, and a count of -v."""

@@ -1,9 +1,12 @@
-"""Calibration of the initial potential (Li et al., ICML 2021, "potential correction").
+"""Calibration of spiking networks, layer by layer in depth order, on forward passes only (Li et al., ICML 2021).
 
-A unit that fires before it has seen enough leaves a surplus of spikes that it can never take back; one that starts
-late leaves a deficit. After T steps the rate of channel c is off by e_c = mean(SNN rate) - mean(a / lam), and a start
-of V[0] = -T e_c quanta removes it. The correction is one initial condition, so unlike a corrected bias it fits
-every number of steps. Layers are corrected in depth order, each behind its corrected predecessors.
+After T steps the rate of a unit is off by e = mean(SNN rate) - mean(a / lam): it fired before it had seen enough, or
+started late, or its inputs came unevenly. Each layer is corrected behind its corrected predecessors, in one of two
+ways:
+
+potential   V[0] = -T e quanta: one initial condition ("potential correction"). It gives back the charge that was
+            missing at the start, so it fits every number of steps.
+bias        b -= e quanta per step ("bias correction"). It fits the T for which it was found.
 """
 
 from __future__ import annotations
@@ -14,16 +17,19 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from convert.graph import ir
 from convert.graph.ir import Graph, Node
 from convert.graph.semantics import run
 from convert.lattice import snap
-from convert.network import SpikingNetwork
+from convert.network import SpikingNetwork, upstream
 from convert.normalisation.statistics import channel_axis
 from convert.simulation.engine import batch_within, simulate
 
-__all__ = ["calibrate_potentials"]
+__all__ = ["calibrate_biases", "calibrate_potentials"]
 
 _MEMORY = 64 << 20
+
+Progress = Callable[[int], None]
 
 
 def calibrate_potentials(
@@ -31,9 +37,10 @@ def calibrate_potentials(
     folded: Graph,
     x: Tensor,
     steps: int,
-    progress: Callable[[int], None] | None = None,
+    progress: Progress | None = None,
+    per_neuron: bool = False,
 ) -> SpikingNetwork:
-    """`network` with the initial potential of every channel chosen on samples `x`.
+    """`network` with initial potentials chosen on samples `x`.
 
     Parameters
     ----------
@@ -47,42 +54,95 @@ def calibrate_potentials(
         T, the steps after which rates and activations are compared.
     progress : callable, optional
         Called with the number of samples simulated; there are len(x) for each population.
+    per_neuron : bool
+        One potential for each neuron instead of each channel.
     """
     for node in folded.sites():
-        prefix = _up_to(network, node.name)
-        size = batch_within(prefix, _MEMORY)
-        error = torch.zeros(node.shape, dtype=torch.float64)
-        for start in range(0, len(x), size):
-            part = x[start : start + size]
-            error += _surplus(prefix, folded, node, part, steps, start)
-            if progress is not None:
-                progress(len(part))
-        axis = channel_axis(folded, node)
-        others = [i for i in range(error.ndim) if i != axis]
-        mean = error.mean(others, keepdim=True) if others else error
-        site = replace(network.sites[node.name], initial=snap(-mean / len(x)))
-        network = replace(network, sites={**network.sites, node.name: site})
+        error = _mean_surplus(network, folded, node, x, steps, progress)
+        error = error if per_neuron else _per_channel(folded, node, error)
+        site = network.sites[node.name]
+        network = replace(
+            network, sites={**network.sites, node.name: replace(site, initial=snap(site.initial - error))}
+        )
     return network
+
+
+def calibrate_biases(
+    network: SpikingNetwork, folded: Graph, x: Tensor, steps: int, progress: Progress | None = None
+) -> SpikingNetwork:
+    """`network` with biases corrected for runs of `steps` steps, per channel; parameters as above.
+
+    The correction goes into the layer of synapses before the population; through a residual sum, into the branch that
+    ends in synapses, and through max pooling, which commutes with a shift. A population without such a layer keeps
+    its error.
+    """
+    for node in folded.sites():
+        error = _per_channel(folded, node, _mean_surplus(network, folded, node, x, steps, progress))
+        source = _synapses_before(network.graph, network.graph[node.name].inputs[0])
+        if source is not None:
+            shift = error / steps * network.sites[node.name].threshold / network.scales[source.name]
+            network = replace(network, graph=_shifted(network.graph, source, shift))
+    return _with_centred_output(network, folded, x, steps)
+
+
+def _with_centred_output(network: SpikingNetwork, folded: Graph, x: Tensor, steps: int) -> SpikingNetwork:
+    """`network` whose outputs have the ANN's mean after `steps` steps, value by value."""
+    output = network.graph[network.graph.output]
+    if not isinstance(output.op, ir.WEIGHTED):
+        return network
+    size, error = batch_within(network, _MEMORY), torch.zeros(output.shape, dtype=torch.float64)
+    for start in range(0, len(x), size):
+        part = x[start : start + size]
+        said = simulate(network, part, steps, samples=range(start, start + len(part))).output[-1]
+        error += (said - run(folded, part.double())).sum(0)
+    shift = error / len(x) / network.scales[output.name]
+    return replace(network, graph=_shifted(network.graph, output, shift))
+
+
+def _mean_surplus(
+    network: SpikingNetwork, folded: Graph, node: Node, x: Tensor, steps: int, progress: Progress | None
+) -> Tensor:
+    """Mean over the samples of spike count minus T a / lam, of the shape of one sample."""
+    prefix = upstream(network, node.name)
+    size = batch_within(prefix, _MEMORY)
+    error = torch.zeros(node.shape, dtype=torch.float64)
+    for start in range(0, len(x), size):
+        part = x[start : start + size]
+        error += _surplus(prefix, folded, node, part, steps, start)
+        if progress is not None:
+            progress(len(part))
+    return error / len(x)
+
+
+def _per_channel(folded: Graph, node: Node, error: Tensor) -> Tensor:
+    axis = channel_axis(folded, node)
+    others = [i for i in range(error.ndim) if i != axis]
+    return error.mean(others, keepdim=True) if others else error
+
+
+def _synapses_before(graph: Graph, name: str) -> Node | None:
+    """The synapses whose bias shifts the node called `name` by as much in every element, or None."""
+    node = graph[name]
+    if isinstance(node.op, ir.WEIGHTED):
+        return node
+    if not isinstance(node.op, (ir.Add, ir.MaxPool)):
+        return None
+    found = (_synapses_before(graph, source) for source in node.inputs if len(graph.consumers(source)) == 1)
+    return next((source for source in found if source is not None), None)
+
+
+def _shifted(graph: Graph, source: Node, shift: Tensor) -> Graph:
+    """`graph` with `shift`, which varies over the channels of `source` only, taken from its bias."""
+    op = source.op
+    assert isinstance(op, (ir.Linear, ir.Conv))
+    vector = shift.reshape(-1).expand(len(op.weight))
+    bias = torch.zeros_like(vector) if op.bias is None else op.bias
+    changed = replace(source, op=replace(op, bias=snap(bias - vector)))
+    return Graph(tuple(changed if node.name == source.name else node for node in graph), graph.output)
 
 
 def _surplus(prefix: SpikingNetwork, folded: Graph, node: Node, x: Tensor, steps: int, first: int) -> Tensor:
     """Sum over the samples of spike count minus T a / lam, of the shape of one sample."""
     counts = simulate(prefix, x, steps, samples=range(first, first + len(x))).counts[node.name].double()
-    analog = run(Graph(_ancestors(folded, node.name), node.name), x.double())
+    analog = run(folded.upstream(node.name), x.double())
     return (counts - steps * analog / prefix.sites[node.name].threshold).sum(0)
-
-
-def _up_to(network: SpikingNetwork, name: str) -> SpikingNetwork:
-    """The part of `network` that the population `name` depends on, which becomes the output."""
-    nodes = _ancestors(network.graph, name)
-    kept = {node.name for node in nodes}
-    sites = {key: site for key, site in network.sites.items() if key in kept}
-    return replace(network, graph=Graph(nodes, name), sites=sites)
-
-
-def _ancestors(graph: Graph, name: str) -> tuple[Node, ...]:
-    needed = {name}
-    for node in reversed(graph.nodes):
-        if node.name in needed:
-            needed |= set(node.inputs)
-    return tuple(node for node in graph if node.name in needed)

@@ -4,6 +4,11 @@ max          the largest activation (Diehl et al., IJCNN 2015)
 percentile   the p-th percentile, so that outliers do not cost everybody resolution (Rueckauer et al., 2017)
 mse          lam that minimises the mean squared error of the T-step staircase (Li et al., ICML 2021):
              Q(x) = lam/T clip(floor(T x / lam + 1/2), 0, T)
+iteration    the same goal in closed form for a drive that is normal with the measured mean and variance (Huang et al.,
+             ICML 2025, "threshold iteration"): lam <- k lam until k = 1, a unique fixed point
+ltb          lam <- lam + 2 mean(relu(a - lam)) from 0, a number of times (Bu et al., CVPR 2025, local threshold
+             balancing); few times suit few steps, many times many
+spike-norm   the largest charge per step in the spiking network: see `spike_norm.py`
 
 Each is per channel or per layer, on magnitudes where an activation takes both signs. A channel that was never active
 has nothing to say; it gets the layer's value.
@@ -22,7 +27,7 @@ from convert.graph.ir import Graph, Node
 from convert.neurons.families import fixed_threshold, takes_both_signs
 from convert.normalisation.statistics import BINS, LayerStats
 
-__all__ = ["RULES", "Threshold", "maximum", "mse", "percentile", "thresholds"]
+__all__ = ["RULES", "Threshold", "balanced", "iterated", "maximum", "mse", "percentile", "thresholds"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,11 +51,16 @@ class Threshold:
 
 @dataclass(frozen=True)
 class _Histogram:
-    """Counts (rows, BINS) over [0, width * BINS) and the exact maximum, one row for each threshold wanted."""
+    """Counts (rows, BINS) over [0, width * BINS) and the exact maximum, one row for each threshold wanted.
+
+    `drive_mean` and `drive_deviation` (rows,) are those of what comes before the activation.
+    """
 
     counts: Tensor
     width: Tensor
     high: Tensor
+    drive_mean: Tensor
+    drive_deviation: Tensor
 
 
 def maximum(rows: _Histogram, **_: float) -> Tensor:
@@ -79,7 +89,40 @@ def mse(rows: _Histogram, steps: float = 32, **_: float) -> Tensor:
     return best
 
 
-RULES: dict[str, Callable[..., Tensor]] = {"max": maximum, "percentile": percentile, "mse": mse}
+def iterated(rows: _Histogram, steps: float = 32, **_: float) -> Tensor:
+    """The fixed point of threshold iteration for a rectifier with `steps` levels, never above the maximum.
+
+    k = [n mu/lam (n - sum erf u_i) + n sd/lam sqrt(2/pi) sum exp(-u_i^2)] / [n^2 - sum (2i - 1) erf u_i]
+    u_i = ((2i - 1) lam / 2n - mu) / (sqrt(2) sd),   i = 1 .. n
+    """
+    n, mean, deviation = int(steps), rows.drive_mean[:, None], rows.drive_deviation[:, None].clamp(min=1e-12)
+    odd = 2 * torch.arange(1, n + 1, dtype=torch.float64)[None] - 1
+    lam = (mean + 3 * deviation).clamp(min=1e-12)
+    for _step in range(500):
+        u = (odd * lam / (2 * n) - mean) / (2**0.5 * deviation)
+        over, density = torch.erf(u), torch.exp(-(u**2))
+        above = n * mean / lam * (n - over.sum(1, keepdim=True))
+        above = above + n * deviation / lam * (2 / torch.pi) ** 0.5 * density.sum(1, keepdim=True)
+        k = (above / (n**2 - (odd * over).sum(1, keepdim=True)).clamp(min=1e-300)).clamp(0.5, 2.0)
+        lam = lam * k
+        if bool(((k - 1).abs() < 1e-10).all()):
+            break
+    return torch.minimum(lam[:, 0], rows.high)
+
+
+def balanced(rows: _Histogram, iterations: float = 1000, **_: float) -> Tensor:
+    """Lam after `iterations` rounds of local threshold balancing."""
+    centres = (torch.arange(BINS, dtype=torch.float64) + 0.5) * rows.width[:, None]
+    share = rows.counts / rows.counts.sum(1, keepdim=True).clamp(min=1)
+    lam = torch.zeros_like(rows.high)
+    for _round in range(int(iterations)):
+        lam = lam + 2 * (share * (centres - lam[:, None]).clamp(min=0)).sum(1)
+    return torch.minimum(lam.clamp(min=torch.finfo(torch.float64).tiny), rows.high)
+
+
+RULES: dict[str, Callable[..., Tensor]] = {
+    "max": maximum, "percentile": percentile, "mse": mse, "iteration": iterated, "ltb": balanced,
+}  # fmt: skip
 
 
 def thresholds(
@@ -89,9 +132,9 @@ def thresholds(
 
     Parameters
     ----------
-    rule : {"max", "percentile", "mse"}
+    rule : one of `RULES`
     options
-        ``percentile`` in percent, ``steps`` of the staircase.
+        ``percentile`` in percent, ``steps`` of the staircase, ``iterations`` of balancing.
 
     Raises
     ------
@@ -100,7 +143,7 @@ def thresholds(
     """
     found, silent_layers = {}, []
     for node in graph.sites():
-        threshold = _threshold(node, stats[node.name], rule, per_channel, options)
+        threshold = _threshold(node, stats[node.name], stats[node.inputs[0]], rule, per_channel, options)
         if threshold is None:
             silent_layers.append(node.place or node.name)
         else:
@@ -114,7 +157,7 @@ def thresholds(
 
 
 def _threshold(
-    node: Node, stats: LayerStats, rule: str, per_channel: bool, options: dict[str, float]
+    node: Node, stats: LayerStats, drive: LayerStats, rule: str, per_channel: bool, options: dict[str, float]
 ) -> Threshold | None:
     fixed = fixed_threshold(node.op)
     shape = [1] * len(node.shape)
@@ -122,11 +165,11 @@ def _threshold(
         return Threshold(torch.full(shape, fixed, dtype=torch.float64), "fixed by the activation")
     if float(stats.high.max()) <= 0:
         return None
-    whole = RULES[rule](_merged(stats), **options)
+    whole = RULES[rule](_merged(stats, drive), **options)
     dead = stats.high <= 0
     lam = whole.expand(len(stats.high))
     if per_channel:
-        lam = torch.where(dead, whole, RULES[rule](_rows(stats), **options))
+        lam = torch.where(dead, whole, RULES[rule](_rows(stats, drive), **options))
         shape[stats.axis] = -1
     else:
         lam = whole
@@ -135,11 +178,12 @@ def _threshold(
     return Threshold(lam.reshape(shape), rule, int(dead.sum()))
 
 
-def _rows(stats: LayerStats) -> _Histogram:
-    return _Histogram(stats.histogram, stats.bin_width, stats.high.clamp(min=0))
+def _rows(stats: LayerStats, drive: LayerStats) -> _Histogram:
+    high = stats.high.clamp(min=0)
+    return _Histogram(stats.histogram, stats.bin_width, high, drive.mean, drive.variance.sqrt())
 
 
-def _merged(stats: LayerStats) -> _Histogram:
+def _merged(stats: LayerStats, drive: LayerStats) -> _Histogram:
     """All channels in one histogram: bins of narrower channels fall into those of the widest."""
     top = stats.exponent.max()
     row = torch.zeros(BINS, dtype=torch.float64)
@@ -148,4 +192,6 @@ def _merged(stats: LayerStats) -> _Histogram:
         shift = min(int(top - exponent), BINS.bit_length() - 1)
         kept = together.reshape(-1, 2**shift).sum(1)
         row[: len(kept)] += kept
-    return _Histogram(row[None], torch.exp2(top.double())[None] / BINS, stats.high.max()[None].clamp(min=0))
+    mean, spread = drive.mean.mean(), drive.variance.mean() + drive.mean.var(unbiased=False)
+    width, high = torch.exp2(top.double())[None] / BINS, stats.high.max()[None].clamp(min=0)
+    return _Histogram(row[None], width, high, mean[None], spread.sqrt()[None])

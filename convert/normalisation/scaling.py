@@ -8,7 +8,7 @@ on the identity path of a residual connection, a gain of their ratio is inserted
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -18,9 +18,9 @@ from torch import Tensor
 from convert.graph import ir
 from convert.graph.folding import rebuild
 from convert.graph.ir import Graph, Node, Op
-from convert.lattice import Carried, coarsest, snap, source_of, through
+from convert.lattice import BITS, Carried, coarsest, snap, source_of, through
 from convert.network import Site, SpikingNetwork, rescaled
-from convert.neurons.families import make_neuron
+from convert.neurons.leaky import LeakyNeuron
 from convert.normalisation.rules import Threshold
 
 __all__ = ["GAIN", "normalise"]
@@ -32,8 +32,7 @@ GAIN = " (gain)"
 def normalise(
     graph: Graph,
     thresholds: Mapping[str, Threshold],
-    tau_mem_s: float,
-    tau_syn_s: float,
+    neuron_of: Callable[[Op], LeakyNeuron],
     dt_s: float,
     input_code: str = "constant",
     input_scale: float = 1.0,
@@ -46,6 +45,8 @@ def normalise(
         Folded.
     thresholds : mapping
         Activation name -> lam.
+    neuron_of : callable
+        The neuron that takes the place of an activation, such as `families.make_neuron` with its options.
     input_scale : float
         For Poisson input: the magnitude that one spike per step stands for.
     """
@@ -56,14 +57,14 @@ def normalise(
         work.add(node, start)
     sites = {
         node.name: Site(
-            make_neuron(node.op, tau_mem_s, tau_syn_s), lams[node.name],
+            neuron_of(node.op), lams[node.name],
             quantum=torch.ones((), dtype=torch.float64), initial=torch.zeros((), dtype=torch.float64),
         )
         for node in graph.sites()
     }  # fmt: skip
     finished = rebuild(work.nodes, graph.output)
-    emitters = dict.fromkeys(sites, True) | ({graph.input.name: True} if input_code == "poisson" else {})
-    return SpikingNetwork(_snapped(finished, emitters), sites, work.scales, dt_s, input_code)
+    network = SpikingNetwork(finished, sites, work.scales, dt_s, input_code)
+    return replace(network, graph=_snapped(finished, network.spiking()))
 
 
 def _wanted(graph: Graph, lams: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -200,7 +201,7 @@ def _compact(scale: Tensor) -> Tensor:
     return scale.clone()
 
 
-def _snapped(graph: Graph, emitters: Mapping[str, bool]) -> Graph:
+def _snapped(graph: Graph, emitters: Mapping[str, int]) -> Graph:
     """Weights and biases on the lattice; coarser only where sums would otherwise leave float32."""
     nodes: list[Node] = []
     known: dict[str, Carried] = {}
@@ -216,8 +217,9 @@ def _snapped(graph: Graph, emitters: Mapping[str, bool]) -> Graph:
 
 
 def _bits(op: Op, source: Carried) -> int:
-    if source.bits != 0:
-        return coarsest(0.0)
+    if source.bits is None or source.bits >= BITS:
+        return BITS
     weight, bias = (op.scale, op.shift) if isinstance(op, ir.Affine) else (op.weight, op.bias)  # type: ignore[union-attr]
     reach = weight.abs() if isinstance(op, ir.Affine) else weight.abs().flatten(1).sum(1)
-    return coarsest(float(reach.max()) * source.bound + (0.0 if bias is None else float(bias.abs().max())))
+    bound = float(reach.max()) * source.bound + (0.0 if bias is None else float(bias.abs().max()))
+    return coarsest(bound * 2.0**source.bits)

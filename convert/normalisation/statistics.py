@@ -132,7 +132,13 @@ def channel_axis(graph: Graph, node: Node) -> int:
 def observe(
     graph: Graph, x: Tensor, batch: int = 64, progress: Callable[[int], None] | None = None
 ) -> dict[str, LayerStats]:
-    """Statistics of the input and of every activation of `graph` on samples `x`.
+    """Statistics of the input, of every activation of `graph` and of what drives it, on samples `x`.
+
+    Returns
+    -------
+    dict
+        Node -> statistics; what drives the activation `name` is `graph[name].inputs[0]`, counted along the
+        activation's channels.
 
     Where an activation takes both signs without a bound, such as leaky ReLU, they are those of its magnitude: a
     threshold has to fit both sides.
@@ -146,7 +152,9 @@ def observe(
         raise CalibrationError("calibration: got 0 samples; expected at least 1: check --calibration")
     if not bool(torch.isfinite(x).all()):
         raise CalibrationError("calibration: NaN or infinite values in the samples; clean the data first")
-    watched = {node.name: channel_axis(graph, node) for node in (graph.input, *graph.sites())}
+    watched = {graph.input.name: channel_axis(graph, graph.input)}
+    for node in graph.sites():
+        watched[node.name] = watched[node.inputs[0]] = channel_axis(graph, node)
     stats = {n: LayerStats.empty(graph[n].shape[axis], axis) for n, axis in watched.items()}
     sided = {n.name for n in graph.sites() if takes_both_signs(n.op) and fixed_threshold(n.op) is None}
 

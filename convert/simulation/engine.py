@@ -27,7 +27,7 @@ from convert.network import SpikingNetwork
 from convert.neurons.leaky import decay
 from convert.simulation.inputs import constant_current, poisson_spikes
 from convert.simulation.kernels import Filter, Maximum, State, channels_last, scan
-from convert.simulation.results import Simulation, check_request
+from convert.simulation.results import Simulation, check_request, read_out
 
 __all__ = ["batch_within", "simulate"]
 
@@ -73,13 +73,13 @@ def simulate(
             "run the network as normalise() made it, or use simulate_reference"
         )
     run = _Run(network, x, steps, seed, range(len(x)) if samples is None else samples, device)
-    outputs, done = [], 0
+    totals, done = [], 0
     while done < steps:
         until = min(steps, done + _BLOCK, *[s for s in kept if s > done])
-        outputs.append(run.block(done, until))
+        totals.append(run.block(done, until))
         run.record(until, kept)
         done = until
-    return run.result(torch.cat(outputs), kept)
+    return run.result(read_out(torch.cat(totals), network), kept)
 
 
 def batch_within(network: SpikingNetwork, bytes_allowed: int) -> int:
@@ -147,7 +147,7 @@ class _Run:
         return known
 
     def block(self, start: int, stop: int) -> Tensor:
-        """Read-out after each of the steps start+1 .. stop, (steps, batch, *output shape) in float64."""
+        """Sums of the output up to each of the steps start+1 .. stop, (steps, batch, *output shape) in float64."""
         block = _Block(self, start, stop)
         for node in self.graph:
             if node.name in self.network.sites:
@@ -156,14 +156,12 @@ class _Run:
         total = torch.cumsum(raw, dim=0)
         total = total if self.total is None else total + self.total
         self.total = total[-1]
-        count = torch.arange(start + 1, stop + 1, dtype=torch.float64, device=self.device)
-        scale = self.network.scales[self.graph.output].to(self.device)
-        return (total / count.reshape(-1, *[1] * (total.ndim - 1)) * scale).cpu()
+        return total.cpu()
 
     def note(self, name: str, spikes: Tensor, signed: bool) -> None:
         """Add a block of spikes to the counts."""
-        here = spikes.sum(0)  # whole numbers below 2^24: exact in float32
-        fired = (spikes.abs().sum(0) if signed else here).sum(0).double()
+        here = spikes.sum(0)  # multiples of a spike's least value, few enough to be exact in float32
+        fired = (spikes.count_nonzero(0) if signed else here).sum(0).double()
         self.counts[name] = self.counts[name] + here if name in self.counts else here
         self.emitted[name] = self.emitted[name] + fired if name in self.emitted else fired
 
@@ -195,7 +193,7 @@ class _Block:
         """Advance the population at `node` by the block."""
         site = self.run.network.sites[node.name]
         current = self.filtered(node.inputs[0])
-        dtype = self._membrane_type(node, site.neuron.signed or site.neuron.tau_mem_s < float("inf"))
+        dtype = self._membrane_type(node, not site.neuron.on_lattice or site.neuron.tau_mem_s < float("inf"))
         before = self.run.states.get(node.name)
         state, spikes = scan(site, before, current, self.steps, self.run.network.dt_s, dtype)
         self.run.states[node.name] = state

@@ -15,12 +15,14 @@ from convert.graph.ir import MaxPool
 from convert.graph.semantics import apply
 from convert.network import Site
 from convert.neurons.adaptive import AdaptiveNeuron, AdaptiveState
+from convert.neurons.graded import GradedNeuron, GradedState
+from convert.neurons.hard_reset import HardResetNeuron
 from convert.neurons.leaky import LeakyNeuron, LeakyState, decay
 from convert.neurons.tracking import CurveNeuron, TrackingNeuron, TrackingState, TwoSlopeNeuron
 
 __all__ = ["Filter", "Maximum", "channels_last", "scan"]
 
-State = LeakyState | AdaptiveState | TrackingState
+State = LeakyState | AdaptiveState | GradedState | TrackingState
 
 
 def channels_last(x: Tensor) -> Tensor:
@@ -63,6 +65,9 @@ def scan(
         return _scan_adaptive(neuron, state, current, quantum, spikes, dt_s), spikes
     if isinstance(neuron, TrackingNeuron) and isinstance(state, TrackingState):
         return _scan_tracking(site, neuron, state, current, spikes, dt_s), spikes
+    if isinstance(neuron, GradedNeuron) and isinstance(state, GradedState):
+        _scan_graded(neuron, state, current, quantum, spikes, dt_s)
+        return state, spikes
     assert isinstance(state, LeakyState)  # all that is left
     _scan_leaky(neuron, state.v, current, quantum, spikes, dt_s)
     return state, spikes
@@ -77,7 +82,31 @@ def _scan_leaky(neuron: LeakyNeuron, v: Tensor, current: Tensor, quantum: float,
             v.mul_(beta)
         v.add_(current[0 if constant else t])
         torch.ge(v, threshold, out=spikes[t])
+        if isinstance(neuron, HardResetNeuron):
+            v.mul_(1 - spikes[t])
+        else:
+            v.sub_(spikes[t], alpha=quantum)
+
+
+def _scan_graded(
+    neuron: GradedNeuron, state: GradedState, current: Tensor, quantum: float, spikes: Tensor, dt_s: float
+) -> None:
+    v, credit = state.v, state.credit
+    beta, leaks = decay(dt_s, neuron.tau_mem_s), neuron.tau_mem_s < math.inf
+    constant = current.shape[0] == 1
+    here, fired = torch.empty_like(spikes[0]), torch.empty_like(spikes[0])
+    for t in range(len(spikes)):
+        if leaks:
+            v.mul_(beta)
+        v.add_(current[0 if constant else t])
+        spikes[t] = 0
+        for midpoint, value, growth in neuron.rungs():
+            spikes[t].add_(torch.ge(v, midpoint * quantum, out=here), alpha=growth)
+            if neuron.takes_back:
+                torch.lt(v, -midpoint * quantum, out=here)
+                spikes[t].sub_(here.mul_(torch.ge(credit, value, out=fired)), alpha=growth)
         v.sub_(spikes[t], alpha=quantum)
+        credit.add_(spikes[t])
 
 
 def _scan_adaptive(

@@ -21,7 +21,7 @@ from convert.graph.semantics import apply
 from convert.network import SpikingNetwork
 from convert.neurons.leaky import decay
 from convert.simulation.inputs import constant_current, poisson_spikes
-from convert.simulation.results import Simulation, check_request
+from convert.simulation.results import Simulation, check_request, read_out
 
 __all__ = ["simulate_reference"]
 
@@ -48,14 +48,13 @@ def simulate_reference(
         scale = float(network.scales[network.graph.input.name].flatten()[0])
         trains = poisson_spikes(x, scale, steps, seed, range(len(x)) if samples is None else samples).double()
     oracle = _Oracle(network)
-    outputs, emitted = [], []
+    totals, emitted = [], []
     for t in range(steps):
-        total = oracle.step(constant_current(x) if trains is None else trains[t])
-        outputs.append(total / (t + 1) * network.scales[network.graph.output])
+        totals.append(oracle.step(constant_current(x) if trains is None else trains[t]))
         if t + 1 in kept:
             emitted.append({name: spikes.sum(0) for name, spikes in oracle.emitted.items()})
     spikes = {name: torch.stack([counts[name] for counts in emitted]) for name in emitted[0]}
-    return Simulation(torch.stack(outputs), spikes, oracle.counts, kept, network.dt_s)
+    return Simulation(read_out(torch.stack(totals), network), spikes, oracle.counts, kept, network.dt_s)
 
 
 class _Oracle:
@@ -101,7 +100,7 @@ class _Oracle:
         """Count `spikes`, and send them on: as they are, and through the synaptic filter."""
         nothing = torch.zeros_like(spikes)
         self.counts[name] = self.counts.get(name, nothing) + spikes
-        self.emitted[name] = self.emitted.get(name, nothing) + spikes.abs()
+        self.emitted[name] = self.emitted.get(name, nothing) + (spikes != 0)
         sent = spikes * quantum
         self.currents[name] = self.alpha * self.currents.get(name, nothing) + (1 - self.alpha) * sent
         return sent, self.currents[name]

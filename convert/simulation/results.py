@@ -11,7 +11,7 @@ from torch import Tensor
 from convert.errors import ConfigError, InputShapeError
 from convert.network import SpikingNetwork
 
-__all__ = ["Simulation", "check_request"]
+__all__ = ["Simulation", "check_request", "read_out"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,12 +21,14 @@ class Simulation:
     Parameters
     ----------
     output : Tensor (steps, batch, *output shape)
-        Read-out after each step: the mean over the steps so far, in the units of the original network.
+        Read-out after each step, in the units of the original network: the mean over the steps so far, see
+        `read_out`.
     spikes : mapping
-        Node -> (len(record), *shape): spikes of either sign, summed over the batch, emitted up to each
-        recorded step. The input is among them where it is coded as spikes.
+        Node -> (len(record), *shape): number of spikes, of whatever sign and value, summed over the batch, emitted up
+        to each recorded step. The input is among them where it is coded as spikes.
     counts : mapping
-        Node -> (batch, *shape): signed spike count of every neuron after the last step.
+        Node -> (batch, *shape): sum of the spikes' values of every neuron after the last step; for plain spikes, their
+        number.
     record : tuple of int
         The recorded steps.
     """
@@ -36,6 +38,26 @@ class Simulation:
     counts: Mapping[str, Tensor]
     record: tuple[int, ...]
     dt_s: float
+
+
+def read_out(totals: Tensor, network: SpikingNetwork) -> Tensor:
+    """What the network says after each step, in the units of the original.
+
+        y[t] = scale (total[t] - total[d]) / (t - d),   d = min(delay, floor(t / 2))
+
+    The first `delay` steps are those in which activity has not reached the output yet (Bu et al., CVPR 2025,
+    "delayed evaluation").
+
+    Parameters
+    ----------
+    totals : Tensor (steps, batch, *output shape)
+        Sums of the output node's values up to each step.
+    """
+    steps = torch.arange(1, len(totals) + 1, device=totals.device)
+    skipped = torch.clamp(steps // 2, max=network.readout_delay)
+    before = torch.cat([torch.zeros_like(totals[:1]), totals])[skipped]
+    count = (steps - skipped).double().reshape(-1, *[1] * (totals.ndim - 1))
+    return (totals - before) / count * network.scales[network.graph.output].to(totals.device)
 
 
 def check_request(network: SpikingNetwork, x: Tensor, steps: int, record: tuple[int, ...] | None) -> tuple[int, ...]:

@@ -63,7 +63,8 @@ def to_bytes(network: SpikingNetwork) -> bytes:
         sites[name] = _neuron_record(site.neuron)
     description = {
         "nodes": nodes, "output": network.graph.output, "sites": sites, "dt_s": network.dt_s,
-        "input_code": network.input_code, "provenance": dict(network.provenance),
+        "input_code": network.input_code, "readout_delay": network.readout_delay,
+        "provenance": dict(network.provenance),
     }  # fmt: skip
     metadata = {"format": FORMAT, "version": str(VERSION), "network": json.dumps(description, sort_keys=True)}
     return _sorted_header(save_tensors(tensors, metadata))
@@ -103,7 +104,9 @@ def from_bytes(content: bytes, origin: str = "artefact") -> SpikingNetwork:
         scales = {node.name: tensors[f"{node.name}.scale_of_value"] for node in nodes}
         sites = {name: _site(name, record, tensors) for name, record in description["sites"].items()}
         provenance = {str(k): str(v) for k, v in description["provenance"].items()}
-        return SpikingNetwork(graph, sites, scales, float(description["dt_s"]), description["input_code"], provenance)
+        delay = int(description.get("readout_delay", 0))  # files of the first version may lack it
+        return SpikingNetwork(graph, sites, scales, float(description["dt_s"]), description["input_code"], delay,
+                              provenance)  # fmt: skip
     except CorruptFileError:
         raise
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, SafetensorError) as error:

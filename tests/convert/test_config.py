@@ -18,11 +18,17 @@ WRONG = {
     "percentile": ([0.0, -5.0, 100.5, NAN], "--percentile"),
     "mse_steps": ([0, -1], "mse_steps"),
     "potential_steps": ([-1], "potential_steps"),
+    "bias_steps": ([-1], "bias_steps"),
+    "calibrated_on": ([0, -1], "calibrated_on"),
+    "readout_delay": ([-1], "--readout-delay"),
+    "reset": (["", "hard"], "--reset"),
+    "v_threshold": ([0.0, -0.5, 1.5, NAN], "v_threshold"),
+    "levels": ([0, 9], "--levels"),
     "input_code": (["morse"], "--input"),
     "input_low": ([1.0, 2.0, NAN, -math.inf], "input range"),
     "input_high": ([0.0, -1.0, NAN, math.inf], "input range"),
 }
-FREE = {"per_channel"}
+FREE = {"per_channel", "potential_per_neuron", "signed", "recipe"}
 """Options of which every value of their type will do."""
 
 

@@ -15,7 +15,7 @@ from convert.normalisation.rules import Threshold
 from convert.normalisation.scaling import normalise
 from convert.simulation.engine import simulate
 from convert.simulation.reference import simulate_reference
-from tests.oracles.conversions import converted, fitted, folded, spiking
+from tests.oracles.conversions import converted, fitted, folded, neurons, spiking
 from tests.oracles.graphs import Growing
 from tests.oracles.networks import NETWORKS, samples
 
@@ -46,7 +46,7 @@ def test_threshold_balancing_gives_the_same_spike_trains(neuron, name, exponents
             continue
         powers = torch.tensor(exponents, dtype=torch.float64)[: lam.value.numel()].reshape(lam.value.shape)
         lams[node] = Threshold(torch.exp2(lam.value.log2().round() + powers / 4 // 1), "power of two")
-    network = normalise(graph, lams, {"if": torch.inf}.get(neuron, 0.02), 2e-3 if neuron == "seed" else 0.0, 1e-3)
+    network = normalise(graph, lams, neurons(neuron), 1e-3)
     recorded = assert_same_trains(network, threshold_balanced(network), x)
     assert sum(float(v[-1].sum()) for v in recorded.spikes.values()) > 0
 
@@ -165,6 +165,6 @@ def test_a_network_whose_parts_do_not_belong_together_is_refused(change, said):
 def test_a_network_knows_its_neurons_and_who_spikes():
     network, _ = converted("conv norm average")
     assert network.neuron_count() == 4 * 36 + 4
-    assert network.spiking() == dict.fromkeys(network.sites, False)
+    assert network.spiking() == dict.fromkeys(network.sites, 0)
     poisson = spiking(folded("tanh"), samples((8,), 8), input_code="poisson")
-    assert poisson.spiking() == {"input": True, **dict.fromkeys(poisson.sites, True)}
+    assert poisson.spiking() == {"input": 0, **dict.fromkeys(poisson.sites, 0)}

@@ -7,7 +7,7 @@ from convert.config import ConvertConfig
 from convert.errors import CalibrationError
 from convert.graph.semantics import run
 from convert.network import SpikingNetwork
-from convert.pipeline import POTENTIAL_SAMPLES, convert, effort, with_provenance
+from convert.pipeline import convert, effort, with_provenance
 from convert.reading.tracing import trace
 from convert.simulation.engine import simulate
 from tests.oracles.networks import NETWORKS, network, samples
@@ -73,10 +73,10 @@ def test_progress_counts_up_to_the_effort(name, steps):
 
 
 def test_potentials_are_chosen_on_the_first_samples_only():
-    model, x, seen = traced("mlp"), samples((8,), POTENTIAL_SAMPLES + 40), []
     config = ConvertConfig()
+    model, x, seen = traced("mlp"), samples((8,), config.calibrated_on + 40), []
     whole = convert(model, x, config, seen.append)
-    assert sum(seen) == effort(model, len(x), config) == len(x) + 2 * POTENTIAL_SAMPLES
+    assert sum(seen) == effort(model, len(x), config) == len(x) + 2 * config.calibrated_on
     assert whole.stats["input"].samples == len(x)
 
 

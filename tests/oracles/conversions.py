@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from functools import cache
+from collections.abc import Callable
+from functools import cache, partial
 
 from torch import Tensor
 
 from convert.graph.folding import fold
-from convert.graph.ir import Graph
+from convert.graph.ir import Graph, Op
 from convert.network import SpikingNetwork
-from convert.neurons.families import time_constants
+from convert.neurons.families import Law, make_neuron, time_constants
+from convert.neurons.leaky import LeakyNeuron
 from convert.normalisation.rules import Threshold, thresholds
 from convert.normalisation.scaling import normalise
 from convert.normalisation.statistics import observe
@@ -39,7 +41,13 @@ def spiking(
 ) -> SpikingNetwork:
     """The spiking network of a folded graph, thresholds from samples."""
     lams = fitted(graph, x, rule, per_channel)
-    return normalise(graph, lams, *time_constants(neuron, 20e-3, 2e-3), 1e-3, input_code, input_scale)
+    return normalise(graph, lams, neurons(neuron), 1e-3, input_code, input_scale)
+
+
+def neurons(name: str, law: Law | None = None) -> Callable[[Op], LeakyNeuron]:
+    """What `normalise` asks for the neurons of the given name."""
+    tau_mem_s, tau_syn_s = time_constants(name, 20e-3, 2e-3)
+    return partial(make_neuron, tau_mem_s=tau_mem_s, tau_syn_s=tau_syn_s, law=law)
 
 
 def converted(name: str, neuron: str = "if", **options: object) -> tuple[SpikingNetwork, Tensor]:

@@ -1,4 +1,3 @@
-import math
 from dataclasses import replace
 
 import pytest
@@ -15,7 +14,7 @@ from convert.normalisation.rules import RULES, Threshold
 from convert.normalisation.scaling import normalise
 from convert.normalisation.statistics import channel_axis
 from convert.simulation.engine import simulate
-from tests.oracles.conversions import converted, fitted, folded, spiking
+from tests.oracles.conversions import converted, fitted, folded, neurons, spiking
 from tests.oracles.graphs import WORDS, Growing, grown
 from tests.oracles.networks import NETWORKS, samples
 
@@ -124,7 +123,7 @@ def test_every_node_carries_its_value_in_units_of_its_scale(per_channel, words, 
         lams[node.name] = Threshold(
             (value if isinstance(node.op, ir.Relu) else torch.ones(1).double()).reshape(shape), ""
         )
-    network = normalise(graph, lams, math.inf, 0.0, 1e-3)
+    network = normalise(graph, lams, neurons("if"), 1e-3)
     got, largest = in_original_units(network, x), []
 
     def check(node, value):
@@ -182,7 +181,7 @@ def test_large_weights_make_the_lattice_coarser_so_that_sums_stay_exact():
     graph = growing.graph()
     lams = fitted(graph, samples((6,), 16))
     tiny = {**lams, "relu_4": Threshold(lams["relu_4"].value * 1e-3, "max")}
-    network = normalise(graph, tiny, math.inf, 0.0, 1e-3)
+    network = normalise(graph, tiny, neurons("if"), 1e-3)
     weight = network.graph["linear_3"].op.weight
     assert not torch.equal(snap(weight, 8), weight)
     assert torch.equal(snap(weight, 13), weight)

@@ -101,7 +101,8 @@ def test_a_histogram_that_grew_is_the_one_over_the_final_range(values, cuts):
 def test_statistics_are_those_of_numpy(name):
     graph, x = folded(name), samples(network(name)[1], 20)
     stats = observe(graph, x)
-    assert set(stats) == {graph.input.name, *(n.name for n in graph.sites())}
+    drives = {n.inputs[0] for n in graph.sites()}
+    assert set(stats) == {graph.input.name, *(n.name for n in graph.sites())} | drives
     for site, values in raw(graph, x).items():
         s, v = stats[site], values.numpy()
         assert s.samples == 20

@@ -11,7 +11,7 @@ from convert.graph import ir
 from convert.graph.folding import fold
 from convert.graph.ir import Graph, Node
 from convert.network import Site, SpikingNetwork
-from convert.neurons.families import time_constants
+from convert.neurons.families import Law
 from convert.neurons.leaky import LeakyNeuron
 from convert.normalisation.bounds import bounded_thresholds
 from convert.normalisation.calibration import calibrate_potentials
@@ -20,11 +20,12 @@ from convert.simulation import engine
 from convert.simulation.engine import batch_within, simulate
 from convert.simulation.kernels import scan
 from convert.simulation.reference import simulate_reference
-from tests.oracles.conversions import converted, folded
+from tests.oracles.conversions import converted, folded, neurons
 from tests.oracles.graphs import WORDS, grown
 from tests.oracles.networks import NETWORKS
 
 NEURONS = ("if", "lif", "seed")
+LAWS = (Law(), Law(signed=True), Law(levels=4), Law(reset="zero", v_threshold=1.0))
 
 
 def assert_same(a, b, exact=True):
@@ -78,16 +79,20 @@ def test_clipped_and_calibrated_networks_agree_too(name, neuron, rule):
 @given(
     words=st.lists(st.sampled_from(WORDS), min_size=2, max_size=9), seed=st.integers(0, 10**6),
     neuron=st.sampled_from(NEURONS), shape=st.sampled_from([(2, 5, 5), (2, 7)]),
-    input_code=st.sampled_from(["constant", "poisson"]), steps=st.sampled_from([7, 20]),
+    input_code=st.sampled_from(["constant", "poisson"]), steps=st.sampled_from([7, 20]), law=st.sampled_from(LAWS),
 )  # fmt: skip
-@example(["conv", "relu", "refolded", "border", "average"], 0, "seed", (2, 5, 5), "poisson", 20)
-@example(["conv", "tanh", "channels last", "cropped", "overlapping max"], 0, "lif", (2, 5, 5), "constant", 20)
-@example(["conv", "relu", "turned", "reflected border", "max", "conv"], 0, "if", (2, 5, 5), "poisson", 20)
-@example(["conv", "relu", "refolded", "rolled border", "overlapping max"], 0, "seed", (2, 7), "constant", 20)
-def test_random_networks_agree(words, seed, neuron, shape, input_code, steps):
+@example(["conv", "relu", "refolded", "border", "average"], 0, "seed", (2, 5, 5), "poisson", 20, Law())
+@example(
+    ["conv", "tanh", "channels last", "cropped", "overlapping max"], 0, "lif", (2, 5, 5), "constant", 20, Law(levels=4)
+)
+@example(["conv", "relu", "turned", "reflected border", "max", "conv"], 0, "if", (2, 5, 5), "poisson", 20, Law())
+@example(
+    ["conv", "relu", "refolded", "rolled border", "overlapping max"], 0, "seed", (2, 7), "constant", 20, Law(levels=4)
+)
+def test_random_networks_agree(words, seed, neuron, shape, input_code, steps, law):
     graph = fold(grown([*words, "relu"], seed, shape))
     lams = bounded_thresholds(graph, 0.0, 0.3, per_channel=True)  # low: some saturate
-    network = normalise(graph, lams, *time_constants(neuron, 20e-3, 2e-3), 1e-3, input_code)
+    network = normalise(graph, lams, neurons(neuron, law), 1e-3, input_code)
     x = torch.rand((2, *shape), generator=torch.Generator().manual_seed(seed))
     assert_engine_is_reference(network, x, steps, record=(1, steps))
 

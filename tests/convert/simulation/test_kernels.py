@@ -8,13 +8,17 @@ from convert.graph.semantics import apply
 from convert.network import Site
 from convert.neurons.adaptive import AdaptiveNeuron, constant_quantum
 from convert.neurons.families import make_neuron
+from convert.neurons.graded import GradedNeuron, halving
+from convert.neurons.hard_reset import HardResetNeuron
 from convert.neurons.leaky import LeakyNeuron
 from convert.simulation.kernels import Filter, Maximum, channels_last, scan
 
 ONE = torch.ones((), dtype=torch.float64)
 LAWS = [
     LeakyNeuron(math.inf, 0.0), LeakyNeuron(20e-3, 2e-3), LeakyNeuron(5e-3, 0.0, v_threshold=1.0),
-    AdaptiveNeuron(20e-3, 0.0), AdaptiveNeuron(math.inf, 0.0, quanta=constant_quantum()),
+    GradedNeuron(math.inf, 0.0), GradedNeuron(20e-3, 0.0, values=halving(4)), HardResetNeuron(math.inf, 0.0),
+    GradedNeuron(math.inf, 0.0, takes_back=False), AdaptiveNeuron(20e-3, 0.0),
+    AdaptiveNeuron(math.inf, 0.0, quanta=constant_quantum()),
     make_neuron(Curve("gelu"), 20e-3, 0.0), make_neuron(Curve("centred_sigmoid"), math.inf, 0.0),
     make_neuron(LeakyRelu(torch.tensor([0.25])), 20e-3, 0.0),
 ]  # fmt: skip

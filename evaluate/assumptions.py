@@ -1,0 +1,102 @@
+"""What a run takes for granted, in words: the equations of its neurons and the limits of what was measured."""
+
+from __future__ import annotations
+
+import math
+
+from convert import Conversion, SpikingNetwork
+from convert.graph import ir
+from convert.neurons.adaptive import AdaptiveNeuron
+from convert.neurons.graded import GradedNeuron
+from convert.neurons.hard_reset import HardResetNeuron
+from convert.neurons.leaky import LeakyNeuron
+from convert.neurons.tracking import TrackingNeuron
+
+__all__ = ["limits", "neuron_equations", "neuron_name", "payload_bits"]
+
+
+def payload_bits(network: SpikingNetwork) -> int:
+    """Bits that a spike carries beside its time; the most of any population."""
+    return max(site.neuron.payload_bits for site in network.sites.values())
+
+
+def neuron_name(conversion: Conversion, name: str) -> str:
+    """The neuron at the population `name`, for the layer table."""
+    neuron = conversion.snn.sites[name].neuron
+    family = {"seed": "seed LIF", "lif": "LIF", "if": "IF"}[conversion.config.neuron]
+    if neuron.trait:
+        return f"{family}, {neuron.trait}"
+    return f"{family}, signed, {_curve_name(conversion.snn.graph[name].op)}" if neuron.signed else family
+
+
+def _curve_name(op: ir.Op) -> str:
+    """What the activation of a signed neuron is called."""
+    if isinstance(op, ir.Curve):
+        return op.name.removeprefix("centred_").replace("_", " ")
+    return {ir.Tanh: "tanh", ir.Clamp: "hard tanh", ir.LeakyRelu: "leaky ReLU"}.get(type(op), "ReLU")
+
+
+def neuron_equations(conversion: Conversion) -> list[str]:
+    """The dynamics of every kind of neuron in the network, with their constants."""
+    config = conversion.config
+    tau_mem_s, tau_syn_s = config.taus_s
+    kinds = {type(site.neuron): site.neuron for site in conversion.snn.sites.values()}
+    return [
+        "I[t] = alpha I[t-1] + (1 - alpha) S[t],  alpha = exp(-dt / tau_syn)",
+        "V[t] = beta V[t-1] + W I[t] + b,  beta = exp(-dt / tau_mem), the gain 1 / (1 - beta) absorbed into W and b",
+        *(_spike_rule(neuron) for neuron in kinds.values()),
+        f"tau_mem = {tau_mem_s * 1e3:g} ms, tau_syn = {tau_syn_s * 1e3:g} ms, dt = {config.dt_ms:g} ms",
+    ]
+
+
+def _spike_rule(neuron: LeakyNeuron) -> str:
+    """When a neuron fires, and what that does to it."""
+    if isinstance(neuron, GradedNeuron):
+        values = ", ".join(f"{m:g}" for m in neuron.values)
+        return (
+            f"emit the value m nearest to V[t] out of 0 and +-({values}), then V[t] -= m; negative ones only against "
+            "credit, so that what a neuron has sent never sums to less than zero"
+        )
+    if isinstance(neuron, HardResetNeuron):
+        return f"fire if V[t] >= V_th = {neuron.v_threshold:g} quantum, then V[t] = 0 (reset to zero)"
+    if isinstance(neuron, AdaptiveNeuron):
+        return (
+            "tanh: spikes of both signs; the quantum grows with the neuron's own rate r, q(r) = artanh(r) / r, "
+            "from a table; fire sign(V) if |V| >= q / 2"
+        )
+    if isinstance(neuron, TrackingNeuron):
+        return (
+            "other curves f: spikes of both signs; A = beta A + I, n = beta n + 1, fire sign(V) if |V| >= 1/2 with "
+            "V = n f(A / n) / lam - beta S, S = beta S + s; f is a table of straight pieces"
+        )
+    if neuron.v_threshold == 0.5:
+        return "fire if V[t] >= V_th = 1/2 quantum, then V[t] -= 1 quantum (soft reset; leak-neutral threshold)"
+    return f"fire if V[t] >= V_th = {neuron.v_threshold:g} quantum, then V[t] -= 1 quantum (soft reset)"
+
+
+def limits(conversion: Conversion) -> list[str]:
+    """What a reader must know before comparing the numbers with others."""
+    network, config = conversion.snn, conversion.config
+    found = [
+        "The input is coded as Poisson spikes." if config.input_code == "poisson" else
+        "The input is a constant analog current: the first layer multiplies, the chip needs such an input stage.",
+        "The read-out counts spikes through the output weights: it is a weighted sum, not a neuron.",
+    ]  # fmt: skip
+    if network.readout_delay:
+        found.append(
+            f"The read-out leaves out the first {network.readout_delay} steps, and never more than half of them; they "
+            "count as latency and as energy."
+        )
+    if (payload := payload_bits(network)) > 1:
+        found.append(
+            f"A spike carries {payload} bits: which of its values it has. It is counted as one event, and its addition "
+            "as one of a shifted weight; the bits stand beside every count."
+        )
+    tau_mem_s = config.taus_s[0]
+    if tau_mem_s < math.inf:
+        lost = 1 - math.exp(-network.dt_s / tau_mem_s)
+        found.append(
+            f"A leaky neuron remembers 1 / (1 - beta) = {1 / lost:.1f} steps: constant drives below (1 - beta) / 2 = "
+            f"{lost / 2:.3f} quanta per step never fire, and the resolution of a rate saturates near {lost:.3f}."
+        )
+    return found
