@@ -12,11 +12,15 @@ from torch import Tensor
 from convert.errors import GraphError
 from convert.graph import ir
 from convert.graph.ir import Graph, Node
+from convert.neurons.counting import CountingNeuron
 from convert.neurons.leaky import LeakyNeuron
 
-__all__ = ["INPUT_CODES", "Site", "SpikingNetwork", "rescaled", "threshold_balanced"]
+__all__ = ["CODES", "INPUT_CODES", "Site", "SpikingNetwork", "rescaled", "threshold_balanced"]
 
 INPUT_CODES = ("constant", "poisson")
+
+CODES = ("rate", "exact")
+"""What a spike train means: activation = threshold * spikes per step, or threshold * count once all is quiet."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +48,7 @@ class Site:
 
 @dataclass(frozen=True, eq=False)
 class SpikingNetwork:
-    """A rate-coded spiking network.
+    """A spiking network: rate-coded, or exact (`convert.simulation.quiescence`).
 
     Parameters
     ----------
@@ -60,6 +64,8 @@ class SpikingNetwork:
         The input as a constant current, or as spikes with probability |x| / scale per step.
     provenance : mapping
         Where the network comes from: hashes, rule, versions, seeds.
+    code : {"rate", "exact"}
+        What the spikes mean; an exact network consists of counting neurons and has a constant input.
 
     Raises
     ------
@@ -73,6 +79,7 @@ class SpikingNetwork:
     dt_s: float
     input_code: str = "constant"
     provenance: Mapping[str, str] = field(default_factory=dict)
+    code: str = "rate"
 
     def __post_init__(self) -> None:
         """Check that the parts belong together."""
@@ -92,8 +99,21 @@ class SpikingNetwork:
                 )
         if self.input_code not in INPUT_CODES:
             raise GraphError(f"input code {self.input_code!r}; expected one of {', '.join(INPUT_CODES)}")
+        self._check_code()
         if not 0 < self.dt_s < math.inf:
             raise GraphError(f"dt is {self.dt_s} s; expected more than 0, and finite")
+
+    def _check_code(self) -> None:
+        """An exact network is exact throughout."""
+        if self.code not in CODES:
+            raise GraphError(f"code {self.code!r}; expected one of {', '.join(CODES)}")
+        exact = self.code == "exact"
+        if strange := [n for n, site in self.sites.items() if isinstance(site.neuron, CountingNeuron) != exact]:
+            kind = type(self.sites[strange[0]].neuron).__name__
+            raise GraphError(f"{', '.join(strange)}: got a {kind} in a network of code {self.code!r}; they exclude "
+                             "each other: convert the model again")  # fmt: skip
+        if exact and self.input_code != "constant":
+            raise GraphError(f"input code {self.input_code!r} in an exact network; expected constant")
 
     def _numbers(self) -> list[tuple[str, Tensor]]:
         """Everything per neuron and per node, beside the weights, which the graph has checked."""
