@@ -84,8 +84,8 @@ class _Oracle:
     """What each node has sent so far: its count, or its charge."""
     spikes: dict[str, Tensor] = field(default_factory=dict)
     arrived: dict[Edge, Tensor] = field(default_factory=dict)
-    under_way: dict[Edge, list[Tensor]] = field(default_factory=dict)
-    """What will arrive in 0, 1, ... steps."""
+    under_way: dict[Edge, dict[int, Tensor]] = field(default_factory=dict)
+    """What will arrive, by the step from which on it can be received."""
     delays: dict[Edge, Tensor] = field(default_factory=dict)
     steps: int = 0
 
@@ -100,7 +100,7 @@ class _Oracle:
             for i, source in enumerate(node.inputs):
                 edge, longest = (node.name, i), self.timing.longest_delay
                 self.arrived[edge] = self._nothing(shapes[source])
-                self.under_way[edge] = [self._nothing(shapes[source]) for _ in range(longest + 1)]
+                self.under_way[edge] = {}
                 self.delays[edge] = torch.randint(longest + 1, shapes[source], generator=self.generator)
 
     def _nothing(self, shape: Sequence[int]) -> Tensor:
@@ -114,22 +114,24 @@ class _Oracle:
             nodes = [nodes[i] for i in torch.randperm(len(nodes), generator=self.generator).tolist()]
         for node in nodes:
             for i in range(len(node.inputs)):
-                self.arrived[node.name, i] = self.arrived[node.name, i] + self.under_way[node.name, i][0]
-                self.under_way[node.name, i][0] = torch.zeros_like(self.arrived[node.name, i])
+                self._receive((node.name, i))
             sent = self._fired(node) if node.name in self.network.sites else self._value(node) - self.values[node.name]
             self.values[node.name] = self.values[node.name] + sent
-            self._send(node.name, sent)
-        for queue in self.under_way.values():
-            missed = queue.pop(0)  # sent without delay to a node that had been visited already: it gets it next time
-            queue.append(torch.zeros_like(missed))
-            queue[0] = queue[0] + missed
+            if bool(sent.any()):
+                self._send(node.name, sent)
+
+    def _receive(self, edge: Edge) -> None:
+        queue = self.under_way[edge]
+        for step in [step for step in queue if step <= self.steps]:
+            self.arrived[edge] = self.arrived[edge] + queue.pop(step)
 
     def _send(self, name: str, sent: Tensor) -> None:
         for reader in self.network.graph.consumers(name):
             for i, source in enumerate(reader.inputs):
-                if source == name:
-                    for delay, slot in enumerate(self.under_way[reader.name, i]):
-                        slot += sent * (self.delays[reader.name, i] == delay)
+                queue, delays = self.under_way[reader.name, i], self.delays[reader.name, i]
+                for delay in range(self.timing.longest_delay + 1) if source == name else ():
+                    step = self.steps + delay
+                    queue[step] = queue.get(step, 0.0) + sent * (delays == delay)
 
     def _value(self, node: Node) -> Tensor:
         if isinstance(node.op, ir.Input):
@@ -152,7 +154,7 @@ class _Oracle:
 
     def is_quiescent(self) -> bool:
         """No line carries anything, no value is out of date, and no neuron can fire."""
-        if any(bool(slot.any()) for queue in self.under_way.values() for slot in queue):
+        if any(self.under_way.values()):
             return False
         return not any(
             bool(self._wish(node).any()) if node.name in self.network.sites else
