@@ -79,7 +79,7 @@ def measure(
     """
     asked = plan("auto", conversion.heads or heads_of(conversion.folded), None) if asked is None else asked
     kept = tuple(sorted(set(record)))
-    totals = _Totals(conversion, kept, asked)
+    totals = _Totals(conversion, kept, asked, len(x))
     size = batch_within(conversion.snn, memory_bytes)
     for start in range(0, len(x), size):
         part = x[start : start + size]
@@ -90,12 +90,16 @@ def measure(
 
 
 class _Totals:
-    """Sums over the samples so far."""
+    """Answers of every sample and sums over the samples so far, in room that is taken once.
 
-    def __init__(self, conversion: Conversion, record: tuple[int, ...], asked: Plan) -> None:
-        self.conversion, self.record, self.asked, self.samples = conversion, record, asked, 0
-        self.answers: list[list[Array]] = []
-        self.ann: list[list[Array]] = []
+    Small arrays kept between the large ones of two batches would pin the heap: the process would grow with the
+    number of samples, by far more than the answers hold.
+    """
+
+    def __init__(self, conversion: Conversion, record: tuple[int, ...], asked: Plan, samples: int) -> None:
+        self.conversion, self.record, self.asked, self.samples = conversion, record, asked, samples
+        self.answers: tuple[Array, ...] = ()
+        self.ann: tuple[Array, ...] = ()
         self.spikes: dict[str, Tensor] = {}
         self.nonzero: dict[str, Tensor] = {}
         self.seconds = {"ann": 0.0, "simulate": 0.0}
@@ -105,35 +109,49 @@ class _Totals:
                 self.read_by.setdefault(node.inputs[0], []).append(node.name)
 
     def add(self, x: Tensor, seed: int, samples: range, device: str) -> None:
-        """Both networks on one batch."""
+        """Both networks on the batch `x`, which are the `samples` of the data set."""
         begin = time.perf_counter()
         if self.conversion.ann is not None:
-            self.ann.append(self.asked.answers(self._analog(self.conversion.ann, x)))
+            self.ann = self._stored(self.ann, self.asked.answers(self._analog(self.conversion.ann, x)), samples)
         between = time.perf_counter()
         result = simulate(self.conversion.snn, x, self.record[-1], self.record, seed, samples, device)
         said = self.asked.answers(result.output.flatten(0, 1))
-        self.answers.append([a.reshape(len(result.output), len(x), *a.shape[1:]).swapaxes(0, 1) for a in said])
+        by_sample = [a.reshape(len(result.output), len(x), *a.shape[1:]).swapaxes(0, 1) for a in said]
+        self.answers = self._stored(self.answers, by_sample, samples)
         self.seconds["ann"] += between - begin
         self.seconds["simulate"] += time.perf_counter() - between
         for name, spikes in result.spikes.items():
-            self.spikes[name] = self.spikes[name] + spikes if name in self.spikes else spikes
-        self.samples += len(x)
+            _accumulate(self.spikes, name, spikes)
+
+    def _stored(self, room: tuple[Array, ...], said: Sequence[Array], samples: range) -> tuple[Array, ...]:
+        """`room` for all samples, made at the first batch, with what was said of `samples` in its place."""
+        room = room or tuple(np.empty((self.samples, *a.shape[1:]), a.dtype) for a in said)
+        for whole, part in zip(room, said, strict=True):
+            whole[samples.start : samples.stop] = part
+        return room
 
     def _analog(self, graph: Graph, x: Tensor) -> Tensor:
         def observe(node: Node, value: Tensor) -> None:
             for reader in self.read_by.get(node.name, ()):
-                active = (value != 0).sum(0).double()
-                self.nonzero[reader] = self.nonzero[reader] + active if reader in self.nonzero else active
+                _accumulate(self.nonzero, reader, (value != 0).sum(0).double())
 
         return run(graph, x, observe=observe)
 
     def measurement(self) -> Measurement:
         """Means over the samples."""
         return Measurement(
-            tuple(np.concatenate(parts) for parts in zip(*self.answers, strict=True)),
-            tuple(np.concatenate(parts) for parts in zip(*self.ann, strict=True)) if self.ann else None,
+            self.answers,
+            self.ann if self.conversion.ann is not None else None,
             {name: total / self.samples for name, total in self.spikes.items()},
             {name: total / self.samples for name, total in self.nonzero.items()},
             self.record,
             self.seconds,
         )
+
+
+def _accumulate(totals: dict[str, Tensor], name: str, value: Tensor) -> None:
+    """Add `value` to the total called `name`, in place."""
+    if name in totals:
+        totals[name] += value
+    else:
+        totals[name] = value.clone()

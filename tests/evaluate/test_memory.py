@@ -1,0 +1,43 @@
+"""The memory of a measurement does not grow with the number of samples."""
+
+import subprocess
+import sys
+
+import pytest
+
+# Own process: the high-water mark and the heap of the test run belong to everybody.
+_GROWTH = """
+import torch
+from torch import nn
+from convert import ConvertConfig, convert, trace
+from evaluate.runner import measure
+
+torch.set_num_threads(1)
+torch.manual_seed(0)
+module = nn.Sequential(
+    nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.AvgPool2d(2), nn.Flatten(), nn.Linear(16 * 196, 32), nn.Tanh(),
+    nn.Linear(32, 10),
+).eval()
+x = torch.rand(1600, 1, 28, 28)
+conversion = convert(trace(module, (1, 28, 28), "x"), x[:20], ConvertConfig(potential_steps=0))
+resident, done = [], 0
+
+def note(samples):
+    global done
+    done += samples
+    with open("/proc/self/statm") as file:
+        resident.append((done, int(file.read().split()[1]) * 4096))
+
+measure(conversion, x, (8, 16), progress=note)
+early = max(size for done, size in resident if done <= len(x) // 4)
+late = max(size for done, size in resident)
+print(len(resident), (late - early) / 2**20)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_resident_memory_is_flat_over_many_batches():
+    run = subprocess.run([sys.executable, "-c", _GROWTH], capture_output=True, text=True, check=True, timeout=600)
+    batches, growth_mib = run.stdout.split()
+    assert int(batches) > 50
+    assert float(growth_mib) < 4
