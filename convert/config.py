@@ -13,7 +13,14 @@ from convert.neurons.families import NEURONS, time_constants
 from convert.neurons.leaky import LeakyNeuron
 from convert.normalisation.rules import RULES
 
-__all__ = ["ConvertConfig"]
+__all__ = ["MOST_LEVELS", "RECIPES", "ConvertConfig"]
+
+RECIPES = ("seed", "exact")
+"""Rate-coded by the options that follow, or run to quiescence (`convert.simulation.quiescence`)."""
+
+
+MOST_LEVELS = 1023
+"""The most levels of an exact network: its steps grow with them."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +46,10 @@ class ConvertConfig:
     input_code : {"constant", "poisson"}
     input_low, input_high : float
         Range of the inputs, used only where there are no calibration samples.
+    recipe : {"seed", "exact"}
+        What kind of network; "exact" has neurons of its own, and its number of steps depends on the sample.
+    exact_levels : int
+        Levels above zero of the quantised network that the recipe "exact" reproduces.
 
     Raises
     ------
@@ -58,6 +69,8 @@ class ConvertConfig:
     input_code: str = "constant"
     input_low: float = 0.0
     input_high: float = 1.0
+    recipe: str = "seed"
+    exact_levels: int = 15
 
     def __post_init__(self) -> None:
         """Check every option once, at the door."""
@@ -76,6 +89,11 @@ class ConvertConfig:
                 (self.potential_steps >= 0, f"potential_steps: got {self.potential_steps}; expected 0 or more"),
                 (-math.inf < self.input_low < self.input_high < math.inf,
                  f"input range: got {self.input_low} to {self.input_high}; expected two numbers, the lower one first"),
+                (self.recipe in RECIPES, f"--recipe: got {self.recipe!r}; expected one of {', '.join(RECIPES)}"),
+                (1 <= self.exact_levels <= MOST_LEVELS,
+                 f"--levels: got {self.exact_levels}; expected 1 to {MOST_LEVELS}"),
+                (self.recipe != "exact" or self.input_code == "constant",
+                 f"--input: got {self.input_code!r} with --recipe exact; expected constant: it is injected once"),
             )
             if not fine
         ]  # fmt: skip
@@ -109,6 +127,8 @@ class ConvertConfig:
             remembered = cls()
         neuron = next((site.neuron for site in network.sites.values()), LeakyNeuron())
         name = "seed" if neuron.tau_syn_s else "if" if neuron.tau_mem_s == math.inf else "lif"
+        if network.code == "exact":
+            return replace(remembered, recipe="exact", dt_ms=network.dt_s * 1000, input_code=network.input_code)
         own: dict[str, Any] = {"neuron": name, "dt_ms": network.dt_s * 1000, "input_code": network.input_code}
         if neuron.tau_mem_s < math.inf:
             own["tau_mem_ms"] = neuron.tau_mem_s * 1000

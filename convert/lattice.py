@@ -18,7 +18,18 @@ from torch import Tensor
 from convert.graph import ir
 from convert.graph.ir import Graph, Node, Op
 
-__all__ = ["BITS", "INPUT_BITS", "Carried", "carried", "coarsest", "fraction_bits", "snap", "source_of", "spread", "through"]
+__all__ = [
+    "BITS",
+    "INPUT_BITS",
+    "Carried",
+    "carried",
+    "coarsest",
+    "fraction_bits",
+    "snap",
+    "source_of",
+    "spread",
+    "through",
+]
 
 BITS = 14
 """Fraction bits of normalised weights."""

@@ -14,6 +14,7 @@ from convert.graph.readout import Head, heads_of
 from convert.network import SpikingNetwork
 from convert.normalisation.bounds import bounded_thresholds
 from convert.normalisation.calibration import calibrate_potentials
+from convert.normalisation.quantisation import evened, quantise
 from convert.normalisation.rules import Threshold, thresholds
 from convert.normalisation.scaling import GAIN, normalise
 from convert.normalisation.statistics import LayerStats, observe
@@ -77,18 +78,23 @@ def convert(
         Called with the number of samples observed or simulated; `effort` says how many there will be.
     """
     config = ConvertConfig() if config is None else config
-    folded = fold(traced.graph)
+    exact = config.recipe == "exact"
+    folded = evened(fold(traced.graph)) if exact else fold(traced.graph)
     stats = None if calibration is None else observe(folded, calibration, progress=progress)
+    fitted_steps = config.exact_levels if exact else config.mse_steps
     if stats is None:
         lams = bounded_thresholds(folded, config.input_low, config.input_high, config.per_channel)
         largest = max(abs(config.input_low), abs(config.input_high))
     else:
         lams = thresholds(folded, stats, config.rule, config.per_channel,
-                          percentile=config.percentile, steps=config.mse_steps)  # fmt: skip
+                          percentile=config.percentile, steps=fitted_steps)  # fmt: skip
         seen = stats[folded.input.name]
         largest = max(float(seen.high.max()), -float(seen.low.min())) or 1.0
-    snn = normalise(folded, lams, *config.taus_s, config.dt_s, config.input_code, largest)
-    if calibration is not None and config.potential_steps:
+    if exact:
+        snn = quantise(folded, lams, config.exact_levels, config.dt_s, largest)
+    else:
+        snn = normalise(folded, lams, *config.taus_s, config.dt_s, config.input_code, largest)
+    if calibration is not None and config.potential_steps and not exact:
         few = calibration[:POTENTIAL_SAMPLES]
         snn = calibrate_potentials(snn, folded, few, config.potential_steps, progress)
     notes = (*traced.notes, *_notes(folded, lams, stats is None, config))
@@ -98,7 +104,8 @@ def convert(
 
 def effort(traced: Traced, samples: int, config: ConvertConfig) -> int:
     """How many sample passes `convert` will report to its progress callback."""
-    populations = len(fold(traced.graph).sites()) if config.potential_steps else 0
+    calibrates = config.potential_steps and config.recipe != "exact"
+    populations = len(fold(traced.graph).sites()) if calibrates else 0
     return samples + populations * min(samples, POTENTIAL_SAMPLES)
 
 

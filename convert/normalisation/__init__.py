@@ -5,4 +5,5 @@ rules.py        max, percentile, mse: statistics -> thresholds
 bounds.py       thresholds from the weights alone, when there is no data
 calibration.py  calibrate_potentials(): the initial potential of every channel, layer by layer in depth order
 scaling.py      normalise(): weights and biases in units of the thresholds, on the lattice
+quantisation.py quantise(): a graph with levels in the place of activations, for the exact mode
 """

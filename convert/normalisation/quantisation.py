@@ -6,8 +6,9 @@ Of an activation f with quantum theta = lam / N, the network carries the level
 
 and x arrives in units of theta: the graph is `normalise`d with theta in the place of lam. So all weights, biases,
 inputs and thresholds are dyadic, whole numbers times 2^-bits, and with a count no larger than N every charge is one
-too. `convert.simulation.capacity` follows bits and magnitude through the graph: as long as no sum needs more than the 53 bits of a
-float64, arithmetic is that of integers, no sum depends on its order, and no tie on a rounding.
+too. `convert.simulation.capacity` follows bits and magnitude through the graph: as long as no sum needs more than
+the 53 bits of a float64, arithmetic is that of integers, no sum depends on its order, and no tie on a rounding.
+Where several weighted layers follow each other without neurons, they share the bits between them.
 
 Average pooling is a sum; windows of different sizes are summed and then weighted (`evened`).
 """
@@ -30,11 +31,14 @@ from convert.network import Site, SpikingNetwork
 from convert.neurons.counting import CountingNeuron, half_steps, staircase
 from convert.normalisation.rules import Threshold
 from convert.normalisation.scaling import normalise
+from convert.simulation.capacity import shared_bits
 
 __all__ = ["evened", "quantise"]
 
 
-def quantise(graph: Graph, thresholds: Mapping[str, Threshold], levels: int, dt_s: float) -> SpikingNetwork:
+def quantise(
+    graph: Graph, thresholds: Mapping[str, Threshold], levels: int, dt_s: float, largest: float
+) -> SpikingNetwork:
     """The exact network of `graph`.
 
     Parameters
@@ -47,11 +51,15 @@ def quantise(graph: Graph, thresholds: Mapping[str, Threshold], levels: int, dt_
         N, levels above zero; signed activations have as many below.
     dt_s : float
         Length of a step in seconds.
+    largest : float
+        The largest input in magnitude; four times as large still has exact sums.
 
     Raises
     ------
     ConfigError
-        Fewer than one level.
+        Fewer than one level, or a curve that differs from channel to channel.
+    InputShapeError
+        Sums that would not be exact.
     """
     if levels < 1:
         raise ConfigError(f"--levels: got {levels}; expected at least 1")
@@ -62,7 +70,7 @@ def quantise(graph: Graph, thresholds: Mapping[str, Threshold], levels: int, dt_
         name: Site(_neuron(graph[name], units[name], levels), units[name], site.quantum, torch.zeros_like(site.initial))
         for name, site in scaled.sites.items()
     }
-    return replace(scaled, sites=sites, code="exact")
+    return shared_bits(replace(scaled, sites=sites, code="exact"), 4 * largest)
 
 
 def _is_half_wave(op: ir.Op) -> bool:
@@ -83,15 +91,19 @@ def _quantum(node: Node, threshold: Threshold, levels: int) -> Tensor:
 
 
 def _neuron(node: Node, unit: Tensor, levels: int) -> CountingNeuron:
-    if _is_half_wave(node.op):
-        table = half_steps(levels)
-    else:
-        table = staircase(_curve(node.op), float(unit.flatten()[0]), levels)
+    unit_of_all = float(unit.flatten()[0])
+    table = half_steps(levels) if _is_half_wave(node.op) else staircase(_curve(node), unit_of_all, levels)
     return CountingNeuron(thresholds=table[0], levels=table[1])
 
 
-def _curve(op: ir.Op) -> Callable[[Tensor], Tensor]:
-    return lambda x: apply(op, x)
+def _curve(node: Node) -> Callable[[Tensor], Tensor]:
+    """The activation as a function of numbers."""
+    if any(tensor.numel() > 1 for tensor in ir.tensors(node.op).values()):
+        raise ConfigError(
+            f"{node.place or node.name}: got a {node.kind} whose curve differs from channel to channel; the exact "
+            "recipe has one table of levels for each layer: use another recipe"
+        )
+    return lambda x: apply(node.op, x.reshape(-1, *[1] * len(node.shape))).flatten()
 
 
 def evened(graph: Graph) -> Graph:

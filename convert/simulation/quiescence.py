@@ -32,9 +32,9 @@ spike of a neuron comes at most `span` steps after the last that it receives; `m
 deepest path. Spikes are finite in number, so with finite delays, and neurons that are updated again and again,
 every run ends.
 
-**Certificate.** `simulate_exact` does not take the above on trust. When it stops it computes every charge anew, from the
-counts, and asks each neuron whether it could fire, and whether the output is the one that has accumulated. A sample
-for which no neuron can is certified; by the theorem its output is the quantised network's.
+**Certificate.** `simulate_exact` does not take the above on trust. When it stops it computes every charge anew, from
+the counts, and asks each neuron whether it could fire, and whether the output is the one that has accumulated. A
+sample for which no neuron can is certified; by the theorem its output is the quantised network's.
 
 Sources of the parts: You et al., ICML 2024 ("SpikeZIP-TF", ST-BIF neurons run to equilibrium); Hu et al.,
 IEEE TPAMI 2023 ("Fast-SNN", signed spikes and quantised activations). Staircases of any curve, the treatment of max

@@ -10,7 +10,7 @@ from torch import Tensor
 from convert.errors import ConfigError, InputShapeError
 from convert.network import SpikingNetwork
 
-__all__ = ["Simulation", "check_request"]
+__all__ = ["Simulation", "check_request", "refuse_exact"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +37,20 @@ class Simulation:
     dt_s: float
 
 
+def refuse_exact(network: SpikingNetwork) -> None:
+    """Refuse a network whose spikes are no rates.
+
+    Raises
+    ------
+    ConfigError
+    """
+    if network.code == "exact":
+        raise ConfigError(
+            "simulation of rates: got an exact network, which is run until it is quiescent and not for a number of "
+            "steps; expected a rate-coded one: use simulate_exact, or convert with another recipe"
+        )
+
+
 def check_request(network: SpikingNetwork, x: Tensor, steps: int, record: tuple[int, ...] | None) -> tuple[int, ...]:
     """The steps to record, after checking the request.
 
@@ -44,6 +58,7 @@ def check_request(network: SpikingNetwork, x: Tensor, steps: int, record: tuple[
     ------
     ConfigError, InputShapeError
     """
+    refuse_exact(network)
     if steps < 1:
         raise ConfigError(f"steps: got {steps}; expected at least 1")
     record = (steps,) if record is None else tuple(sorted(set(record)))

@@ -25,6 +25,7 @@ from convert.graph import ir
 from convert.graph.folding import rebuild
 from convert.graph.ir import Node
 from convert.network import Site, SpikingNetwork
+from convert.neurons.counting import CountingNeuron
 from convert.neurons.families import FAMILIES
 from convert.neurons.leaky import LeakyNeuron
 
@@ -41,6 +42,9 @@ _OPS: dict[str, type] = {
     )
 }  # fmt: skip
 """What a normalised graph is made of: BatchNorm and Identity are gone."""
+
+_FAMILIES: dict[str, type[LeakyNeuron]] = {**FAMILIES, "counting": CountingNeuron}
+"""Neurons by the name under which they are saved."""
 
 
 def to_bytes(network: SpikingNetwork) -> bytes:
@@ -60,7 +64,7 @@ def to_bytes(network: SpikingNetwork) -> bytes:
         sites[name] = _neuron_record(site.neuron)
     description = {
         "nodes": nodes, "output": network.graph.output, "sites": sites, "dt_s": network.dt_s,
-        "input_code": network.input_code, "provenance": dict(network.provenance),
+        "input_code": network.input_code, "code": network.code, "provenance": dict(network.provenance),
     }  # fmt: skip
     metadata = {"format": FORMAT, "version": str(VERSION), "network": json.dumps(description, sort_keys=True)}
     return _sorted_header(save_tensors(tensors, metadata))
@@ -99,7 +103,10 @@ def from_bytes(content: bytes, origin: str = "artefact") -> SpikingNetwork:
         scales = {node.name: tensors[f"{node.name}.scale_of_value"] for node in nodes}
         sites = {name: _site(name, record, tensors) for name, record in description["sites"].items()}
         provenance = {str(k): str(v) for k, v in description["provenance"].items()}
-        return SpikingNetwork(graph, sites, scales, float(description["dt_s"]), description["input_code"], provenance)
+        return SpikingNetwork(
+            graph, sites, scales, float(description["dt_s"]), description["input_code"], provenance=provenance,
+            code=description.get("code", "rate"),
+        )  # fmt: skip
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, SafetensorError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         known = isinstance(error, ConvertError)
@@ -153,7 +160,7 @@ def _node(record: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Node:
 
 
 def _neuron_record(neuron: LeakyNeuron) -> dict[str, Any]:
-    family = next(name for name, cls in FAMILIES.items() if type(neuron) is cls)
+    family = next(name for name, cls in _FAMILIES.items() if type(neuron) is cls)
     values = {field.name: getattr(neuron, field.name) for field in fields(neuron)}
     return {"family": family} | {k: "inf" if v == math.inf else v for k, v in values.items()}
 
@@ -162,4 +169,4 @@ def _site(name: str, record: Mapping[str, Any], tensors: Mapping[str, Tensor]) -
     values = {k: math.inf if v == "inf" else v for k, v in record.items() if k != "family"}
     values = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
     parts = {part: tensors[f"{name}.{part}"] for part in ("threshold", "quantum", "initial")}
-    return Site(FAMILIES[record["family"]](**values), **parts)
+    return Site(_FAMILIES[record["family"]](**values), **parts)

@@ -1,8 +1,8 @@
 """Random exact networks, many side by side in one graph, and their quantised networks in whole numbers.
 
 A *stand* is one random wiring that holds `trees` networks: the channels of each are its own, every weight between the
-channels of two of them is zero, and each has its own weights, biases, inputs and, in a simulation, delays. So one pass over
-a stand runs `trees` independent networks.
+channels of two of them is zero, and each has its own weights, biases, inputs and, in a simulation, delays. So one
+pass over a stand runs `trees` independent networks.
 """
 
 from __future__ import annotations
