@@ -61,6 +61,10 @@ EXAMPLES = """Examples:
       weights (a state_dict, a training checkpoint, safetensors) and the code of their network
 
 \b
+  python -m convert model.pt --recipe exact --levels 15
+      signed spikes until no neuron can fire: bit for bit the quantised network, certified sample by sample
+
+\b
   python -m convert model.pt --check
       what would become of every operation, in seconds; exit status 2 if it cannot be converted
 
@@ -84,6 +88,8 @@ ARCH = "For a file of weights: the network's code, such as net.py:Net or 'net.py
 ACTIVATION = "For the weights of a plain stack of linear layers: relu or tanh."
 TRUST = "Read a TorchScript file, which executes it."
 TASK = "What is scored: classes, binary, labels, regression or heads; auto: by outputs and labels."
+RECIPE = "seed: rates, by the other options; exact: signed spikes until quiescent, bit for bit a quantised network."
+LEVELS = "For --recipe exact: levels of the quantised network."
 SHAPE = "Shape of one sample, where neither the model nor data tell."
 
 
@@ -107,6 +113,8 @@ def main(
     potentials: Annotated[
         bool, typer.Option("--potentials/--no-potentials", help="Calibrate the initial potentials.")
     ] = True,
+    recipe: Annotated[str, typer.Option(help=RECIPE)] = "seed",
+    levels: Annotated[int, typer.Option(help=LEVELS)] = ConvertConfig.exact_levels,
     input_code: Annotated[str, typer.Option("--input", help="constant (a current) or poisson (spikes).")] = "constant",
     steps: Annotated[str, typer.Option(help="Steps to report; the last ends the simulation.")] = "1,2,4,8,16,32,64",
     limit: Annotated[int | None, typer.Option(help="Score at most so many samples.")] = None,
@@ -137,6 +145,7 @@ def main(
         config = ConvertConfig(
             neuron, tau_mem_ms, tau_syn_ms, dt_ms, rule, percentile, per_channel=per_channel, input_code=input_code,
             potential_steps=ConvertConfig.potential_steps if potentials else 0, input_low=low, input_high=high,
+            recipe=recipe, exact_levels=levels,
         )  # fmt: skip
         request = Request(
             model, config, data, calibration, tuple(sorted(set(_integers("--steps", steps)))), limit,

@@ -13,6 +13,7 @@ from convert import Conversion
 from convert.graph import ir
 from convert.graph.readout import heads_of
 from convert.neurons.adaptive import AdaptiveNeuron
+from convert.neurons.counting import CountingNeuron
 from evaluate.energy import Breakdown, OpsHorowitz, as_record, baselines_record
 from evaluate.environment import environment
 from evaluate.latency import milliseconds
@@ -39,6 +40,17 @@ _NUMBERS = (
     "mean square over the outputs). It takes the place of the agreement, and needs no labels.",
     "Latency is the first step from which the relative error stays at 5 % (1 %) or less until the last simulated step. "
     "It is model time (steps times dt), not the wall clock of this simulation.",
+)
+
+_EXACT = (
+    "A[t] = A[t-1] + (charge of the spikes that arrive); the input and all biases are injected once, in step 1",
+    "fire s[t] = sign(S*(A[t]) - S[t-1]), S[t] = S[t-1] + s[t]: spikes of both signs, until no neuron can fire",
+    "S*(A): the level of a table at charge A; for ReLU min(max(floor(A + 1/2), 0), N), in units of lam / N",
+    "Charges are whole numbers times 2^-bits and fit into 53 bits, so every sum is exact. A network at rest has the "
+    "counts of its quantised network (the proof is in convert/simulation/quiescence.py); the certificate is that "
+    "no neuron could fire, computed anew from the counts.",
+    "Corrections (spikes of the other sign) count as spikes and as SynOps like all others. Neuron updates are "
+    "clock-driven until the last sample is at rest.",
 )
 
 
@@ -213,6 +225,8 @@ def _layer(row: OpCount, view: _View) -> dict[str, Any]:
 
 def _neuron_name(view: _View, name: str) -> str:
     neuron = view.conversion.snn.sites[name].neuron
+    if isinstance(neuron, CountingNeuron):
+        return f"counting, {min(neuron.levels)} to {max(neuron.levels)}"
     family = {"seed": "seed LIF", "lif": "LIF", "if": "IF"}[view.conversion.config.neuron]
     signed = isinstance(neuron, AdaptiveNeuron)
     kind = "tanh" if isinstance(view.conversion.snn.graph[name].op, ir.Tanh) else "hard tanh"
@@ -228,6 +242,8 @@ def _assumptions(view: _View) -> dict[str, Any]:
         "fire if V[t] >= V_th = 1/2 quantum, then V[t] -= 1 quantum (soft reset; leak-neutral threshold)",
         f"tau_mem = {tau_mem_s * 1e3:g} ms, tau_syn = {tau_syn_s * 1e3:g} ms, dt = {config.dt_ms:g} ms",
     ]
+    if view.conversion.snn.code == "exact":
+        equations = list(_EXACT)
     if any(isinstance(site.neuron, AdaptiveNeuron) for site in view.conversion.snn.sites.values()):
         equations.append(
             "tanh: spikes of both signs; the quantum grows with the neuron's own rate r, q(r) = artanh(r) / r, "
@@ -239,7 +255,7 @@ def _assumptions(view: _View) -> dict[str, Any]:
         "counting": list(CONVENTIONS),
         "statistics": list(_NUMBERS if isinstance(view.heads[0], Numbers) else _STATISTICS),
         "neuron": equations,
-        "limits": _limits(tau_mem_s, view),
+        "limits": _limits(float("inf") if view.conversion.snn.code == "exact" else tau_mem_s, view),
     }
 
 

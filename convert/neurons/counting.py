@@ -104,7 +104,7 @@ class CountingNeuron(LeakyNeuron):
             return (charge + 0.5).floor_().clamp_(0, len(self.thresholds))
         edges = torch.tensor(self.thresholds, dtype=torch.float64, device=charge.device)
         levels = torch.tensor(self.levels, dtype=charge.dtype, device=charge.device)
-        return levels[torch.bucketize(charge.double(), edges, right=True)]
+        return levels[torch.bucketize(charge.double().contiguous(), edges, right=True)]
 
     def start(self, v: Tensor) -> Counting:  # type: ignore[override]
         """Charge `v`, and no spike so far."""

@@ -64,8 +64,10 @@ def to_bytes(network: SpikingNetwork) -> bytes:
         sites[name] = _neuron_record(site.neuron)
     description = {
         "nodes": nodes, "output": network.graph.output, "sites": sites, "dt_s": network.dt_s,
-        "input_code": network.input_code, "code": network.code, "provenance": dict(network.provenance),
+        "input_code": network.input_code, "provenance": dict(network.provenance),
     }  # fmt: skip
+    if network.code != "rate":  # as in every file from before there were others
+        description["code"] = network.code
     metadata = {"format": FORMAT, "version": str(VERSION), "network": json.dumps(description, sort_keys=True)}
     return _sorted_header(save_tensors(tensors, metadata))
 

@@ -19,6 +19,8 @@ WRONG = {
     "mse_steps": ([0, -1], "mse_steps"),
     "potential_steps": ([-1], "potential_steps"),
     "input_code": (["morse"], "--input"),
+    "recipe": (["diehl", ""], "--recipe"),
+    "exact_levels": ([0, -3, 5000], "--levels"),
     "input_low": ([1.0, 2.0, NAN, -math.inf], "input range"),
     "input_high": ([0.0, -1.0, NAN, math.inf], "input range"),
 }
