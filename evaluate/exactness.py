@@ -174,7 +174,7 @@ def exactness_metrics(found: Exactness, asked: Plan) -> tuple[Metric, ...]:
         _quantised_accuracy(found, asked),
     ]  # fmt: skip
     quiet = (("", float(steps.mean()), "mean"), ("_median", float(steps.median()), "median"),
-             ("_p99", float(steps.quantile(0.99)), "99th percentile"),
+             ("_p99", float(steps.quantile(0.99, interpolation="higher")), "99th percentile"),
              ("_max", float(steps.max()), "largest"))  # fmt: skip
     return (*rows, *(
         Metric(f"latency.steps_to_quiescence{suffix}", value, "steps", "lower", n,

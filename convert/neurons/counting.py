@@ -20,6 +20,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import ClassVar
 
 import torch
@@ -79,7 +80,7 @@ class CountingNeuron(LeakyNeuron):
         super().__post_init__()
         if self.tau_mem_s < math.inf or self.tau_syn_s:
             raise ConfigError("counting neuron: got a time constant; expected none: it keeps every charge")
-        rising = all(a <= b for a, b in zip(self.thresholds, self.thresholds[1:], strict=False))
+        rising = all(a <= b for a, b in pairwise(self.thresholds))
         if len(self.levels) != len(self.thresholds) + 1 or not rising or not all(map(math.isfinite, self.thresholds)):
             raise ConfigError(
                 f"counting neuron: got {len(self.levels)} levels and {len(self.thresholds)} thresholds; expected "
@@ -156,7 +157,7 @@ def staircase(curve: Callable[[Tensor], Tensor], unit: float, top: int) -> Steps
     scan = _scan(_REACH * max(top, 1) << _BITS)
     seen = level(scan)
     thresholds, levels = [], [seen[0]]
-    for left, right, before, after in zip(scan, scan[1:], seen, seen[1:], strict=False):
+    for (left, before), (right, after) in pairwise(zip(scan, seen, strict=True)):
         way = 1 if after > before else -1
         for wanted in range(before + way, after + way, way) if after != before else ():
             thresholds.append(_first(level, left, right, wanted, way) * 2.0**-_BITS)
