@@ -22,9 +22,9 @@ from convert.reading.tracing import Traced, trace
 from convert.simulation.asynchronous import Timing, simulate_exact_reference
 from convert.simulation.engine import simulate
 from convert.simulation.module import SpikingModule
-from convert.simulation.quiescence import Settled, quantised, simulate_exact
+from convert.simulation.quiescence import quantised, simulate_exact
 from convert.simulation.reference import simulate_reference
-from convert.simulation.results import Simulation
+from convert.simulation.results import Settled, Simulation
 
 __all__ = [
     "Conversion",

@@ -9,18 +9,15 @@ from typing import Any
 
 from convert.errors import ConfigError
 from convert.network import INPUT_CODES, SpikingNetwork
+from convert.neurons.counting import MOST_LEVELS
 from convert.neurons.families import NEURONS, time_constants
 from convert.neurons.leaky import LeakyNeuron
 from convert.normalisation.rules import RULES
 
-__all__ = ["MOST_LEVELS", "RECIPES", "ConvertConfig"]
+__all__ = ["RECIPES", "ConvertConfig"]
 
 RECIPES = ("seed", "exact")
 """Rate-coded by the options that follow, or run to quiescence (`convert.simulation.quiescence`)."""
-
-
-MOST_LEVELS = 1023
-"""The most levels of an exact network: its steps grow with them."""
 
 
 @dataclass(frozen=True)
@@ -130,6 +127,8 @@ class ConvertConfig:
         if network.code == "exact":
             return replace(remembered, recipe="exact", dt_ms=network.dt_s * 1000, input_code=network.input_code)
         own: dict[str, Any] = {"neuron": name, "dt_ms": network.dt_s * 1000, "input_code": network.input_code}
+        if remembered.recipe == "exact":
+            own["recipe"] = cls.recipe
         if neuron.tau_mem_s < math.inf:
             own["tau_mem_ms"] = neuron.tau_mem_s * 1000
         if neuron.tau_syn_s:

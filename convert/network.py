@@ -112,6 +112,9 @@ class SpikingNetwork:
             kind = type(self.sites[strange[0]].neuron).__name__
             raise GraphError(f"{', '.join(strange)}: got a {kind} in a network of code {self.code!r}; they exclude "
                              "each other: convert the model again")  # fmt: skip
+        if exact and (odd := [n for n, s in self.sites.items() if bool((s.quantum != 1).any() or s.initial.any())]):
+            raise GraphError(f"{', '.join(odd)}: got a quantum other than 1 or a potential at the start in an exact "
+                             "network; expected neither: run the network as quantise() made it")  # fmt: skip
         if exact and self.input_code != "constant":
             raise GraphError(f"input code {self.input_code!r} in an exact network; expected constant")
 

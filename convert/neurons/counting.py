@@ -29,7 +29,10 @@ from torch import Tensor
 from convert.errors import ConfigError
 from convert.neurons.leaky import LeakyNeuron
 
-__all__ = ["Counting", "CountingNeuron", "half_steps", "staircase"]
+__all__ = ["MOST_LEVELS", "Counting", "CountingNeuron", "half_steps", "staircase"]
+
+MOST_LEVELS = 1023
+"""The largest count in magnitude: a neuron needs up to one step for each level."""
 
 _BITS = 14
 """Fraction bits of a tabulated threshold."""
@@ -88,6 +91,8 @@ class CountingNeuron(LeakyNeuron):
             )
         if not all(isinstance(level, int) for level in self.levels):
             raise ConfigError("counting neuron: got a level that is no whole number; expected whole numbers")
+        if self.highest > MOST_LEVELS:
+            raise ConfigError(f"counting neuron: got a level of {self.highest}; expected at most {MOST_LEVELS}")
 
     @property
     def span(self) -> int:

@@ -1,6 +1,6 @@
 """Running it.
 
-results.py     Simulation: what comes out, the same for every engine
+results.py     Simulation, Settled: what comes out, the same for every engine
 reference.py   step by step in float64, as the equations stand in the book: slow and obvious, the oracle
 inputs.py      the input as a constant current or as Poisson spikes
 engine.py      time folded into the batch, layer by layer: the fast path, spike for spike the same

@@ -21,7 +21,8 @@ from convert.graph.semantics import apply
 from convert.network import SpikingNetwork
 from convert.neurons.counting import CountingNeuron
 from convert.simulation.inputs import constant_current
-from convert.simulation.quiescence import Settled, certify, check_exact
+from convert.simulation.quiescence import certify, check_exact
+from convert.simulation.results import Settled
 
 __all__ = ["Timing", "simulate_exact_reference"]
 

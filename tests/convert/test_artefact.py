@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import json
+import random
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
-from convert import ConvertConfig, SpikingNetwork, convert, simulate, simulate_exact, simulate_reference, trace
+from convert import (
+    ConvertConfig,
+    ConvertError,
+    SpikingNetwork,
+    convert,
+    simulate,
+    simulate_exact,
+    simulate_reference,
+    trace,
+)
 from convert.errors import CorruptFileError, UnknownFormatError
 from convert.writing.artefact import VERSION, from_bytes, load, to_bytes
 
@@ -63,6 +74,19 @@ def test_an_exact_network_of_another_code_is_refused(written: str, read: str) ->
     changed = header.replace(written, read).encode()
     with pytest.raises(CorruptFileError, match="code"):
         from_bytes(len(changed).to_bytes(8, "little") + changed + content[8 + length :])
+
+
+def test_300_flipped_bits_in_an_exact_network_load_and_settle_or_are_refused() -> None:
+    snn, x = network("seed", "constant", recipe="exact")
+    content, dice = to_bytes(snn), random.Random(0)
+    settled = 0
+    for _ in range(300):
+        broken = bytearray(content)
+        at = dice.randrange(len(content) * 8)
+        broken[at // 8] ^= 1 << (at % 8)
+        with suppress(ConvertError):
+            settled += bool(simulate_exact(from_bytes(bytes(broken)), x[:1]).certified.all())
+    assert 50 < settled < 300
 
 
 def test_the_same_network_gives_the_same_bytes() -> None:

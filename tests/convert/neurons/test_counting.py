@@ -97,6 +97,7 @@ def test_the_span_holds_the_levels_and_the_start(levels, span, highest):
         {"thresholds": (math.nan,), "levels": (0, 1)},
         {"thresholds": (math.inf,), "levels": (0, 1)},
         {"thresholds": (0.5,), "levels": (0, 1.5)},
+        {"thresholds": (0.5,), "levels": (0, 1024)},
         {"tau_mem_s": 0.02},
         {"tau_syn_s": 0.002},
     ],

@@ -11,17 +11,18 @@ from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from convert.errors import CalibrationError, ConfigError, InputShapeError
+from convert.errors import CalibrationError, ConfigError, GraphError, InputShapeError
 from convert.graph.folding import fold
 from convert.graph.ir import Graph
 from convert.graph.semantics import run
-from convert.network import SpikingNetwork
+from convert.network import SpikingNetwork, threshold_balanced
 from convert.normalisation.quantisation import evened, quantise
 from convert.simulation.asynchronous import Timing, simulate_exact_reference
 from convert.simulation.engine import simulate
 from convert.simulation.module import SpikingModule
-from convert.simulation.quiescence import Settled, certify, most_steps, quantised, simulate_exact
+from convert.simulation.quiescence import certify, most_steps, quantised, simulate_exact
 from convert.simulation.reference import simulate_reference
+from convert.simulation.results import Settled
 from tests.oracles.conversions import converted, fitted, folded
 from tests.oracles.exact_graphs import stand, whole_numbers
 from tests.oracles.graphs import WORDS, grown
@@ -220,5 +221,7 @@ def test_what_the_theorem_does_not_cover_is_refused() -> None:
         simulate_exact(network, x * 2.0**30)
     one = next(iter(network.sites))
     mixed = {**network.sites, one: next(iter(rates.sites.values()))}
-    with pytest.raises(ValueError, match="exclude"):
+    with pytest.raises(GraphError, match="exclude"):
         replace(network, sites=mixed)
+    with pytest.raises(GraphError, match="quantum other than 1"):
+        threshold_balanced(network)
