@@ -17,6 +17,7 @@ from convert.graph.semantics import run
 from convert.pipeline import Conversion, reopened
 from evaluate.analog import AnalogPass
 from evaluate.exactness import Exactness, exactness_metrics, measure_exact
+from evaluate.job import Request, perform
 from evaluate.operations import count_operations
 from evaluate.records import Run, read_run
 from evaluate.runner import measure
@@ -137,6 +138,17 @@ def test_the_file_is_evaluated_again_without_the_original(folder: Path, tmp_path
     for name in ("exact.identical", "snn.accuracy", "latency.steps_to_quiescence", "spikes.per_neuron",
                  "synops.per_inference"):  # fmt: skip
         assert after[name] == before.metric(name).value
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("levels", [15, 31])
+@pytest.mark.parametrize("name", ["digits-relu", "digits-tanh", "fashion-cnn-relu", "fashion-cnn-tanh"])
+def test_the_networks_of_the_zoo_are_their_quantised_networks(name: str, levels: int) -> None:
+    found, _ = perform(Request(f"zoo:{name}", ConvertConfig(recipe="exact", exact_levels=levels), limit=200))
+    assert found.metric("exact.identical").value == found.metric("exact.certified").value == 1.0
+    quantised, ann = found.metric("exact.quantised_accuracy").value, found.metric("ann.accuracy").value
+    assert quantised is not None and ann is not None
+    assert quantised > ann - 0.03
 
 
 @pytest.mark.parametrize(
