@@ -19,26 +19,33 @@ from convert.reading.sklearn_model import from_estimator
 from convert.reading.sources import identify
 from convert.reading.torch_file import load_module
 from convert.reading.tracing import Traced, trace
+from convert.simulation.asynchronous import Timing, simulate_exact_reference
 from convert.simulation.engine import simulate
 from convert.simulation.module import SpikingModule
+from convert.simulation.quiescence import quantised, simulate_exact
 from convert.simulation.reference import simulate_reference
-from convert.simulation.results import Simulation
+from convert.simulation.results import Settled, Simulation
 
 __all__ = [
     "Conversion",
     "ConvertConfig",
     "ConvertError",
     "Graph",
+    "Settled",
     "Simulation",
     "SpikingModule",
     "SpikingNetwork",
+    "Timing",
     "Traced",
     "convert",
     "from_estimator",
     "identify",
     "load_module",
+    "quantised",
     "reopened",
     "simulate",
+    "simulate_exact",
+    "simulate_exact_reference",
     "simulate_reference",
     "threshold_balanced",
     "trace",

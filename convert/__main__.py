@@ -65,6 +65,10 @@ EXAMPLES = """Examples:
       weights (a state_dict, a training checkpoint, safetensors) and the code of their network
 
 \b
+  python -m convert model.pt --recipe exact --levels 15
+      signed spikes until no neuron can fire: bit for bit the quantised network, certified sample by sample
+
+\b
   python -m convert model.pt --check
       what would become of every operation, in seconds; exit status 2 if it cannot be converted
 
@@ -95,6 +99,7 @@ ARCH = "For a file of weights: the network's code, such as net.py:Net or 'net.py
 ACTIVATION = "For the weights of a plain stack of linear layers: relu, tanh, sigmoid, leaky_relu, gelu, silu or elu."
 TRUST = "Read a TorchScript file, which executes it."
 TASK = "What is scored: classes, binary, labels, regression or heads; auto: by outputs and labels."
+LEVELS = "For --recipe exact: levels of the quantised network [15]."
 SHAPE = "Shape of one sample, where neither the model nor data tell."
 SUFFIXES = (".pt", ".pth", ".pt2", ".ts", ".ckpt", ".bin", ".onnx", ".safetensors", ".skops")
 """What a model file is usually called; the output folder is named without it."""
@@ -125,10 +130,11 @@ def main(
     signed: Annotated[
         bool | None, typer.Option("--signed/--unsigned", help="Whether neurons take spikes back against credit.")
     ] = None,
-    levels: Annotated[int | None, typer.Option(help="Values 1, 1/2, 1/4, ... that a spike can have [1].")] = None,
+    spike_values: Annotated[int | None, typer.Option(help="Values 1, 1/2, 1/4, ... that a spike can have [1].")] = None,
     readout_delay: Annotated[
         int | None, typer.Option(help="Steps that the read-out leaves out, at most half of those run.")
     ] = None,
+    levels: Annotated[int | None, typer.Option(help=LEVELS)] = None,
     input_code: Annotated[str | None, typer.Option("--input", help="constant (a current) or poisson (spikes).")] = None,
     steps: Annotated[str, typer.Option(help="Steps to report; the last ends the simulation.")] = "1,2,4,8,16,32,64",
     limit: Annotated[int | None, typer.Option(help="Score at most so many samples.")] = None,
@@ -159,8 +165,8 @@ def main(
         said = {
             "neuron": neuron, "tau_mem_ms": tau_mem_ms, "tau_syn_ms": tau_syn_ms, "dt_ms": dt_ms, "rule": rule,
             "percentile": percentile, "per_channel": per_channel, "potential_steps": None if potentials else 0,
-            "signed": signed, "levels": levels, "readout_delay": readout_delay, "input_code": input_code,
-            "input_low": low, "input_high": high,
+            "signed": signed, "spike_values": spike_values, "readout_delay": readout_delay, "input_code": input_code,
+            "input_low": low, "input_high": high, "exact_levels": levels,
         }  # fmt: skip
         changes = {option: value for option, value in said.items() if value is not None}
         names = list(RECIPES) if recipe_name == "all" else [recipe_name]

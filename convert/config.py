@@ -9,6 +9,7 @@ from typing import Any
 
 from convert.errors import ConfigError
 from convert.network import INPUT_CODES, SpikingNetwork
+from convert.neurons.counting import MOST_LEVELS
 from convert.neurons.families import NEURONS, RESETS, Law, time_constants
 from convert.neurons.leaky import LeakyNeuron
 from convert.normalisation.rules import RULES
@@ -48,13 +49,16 @@ class ConvertConfig:
     readout_delay : int or None
         Steps that the read-out leaves out, at most half of those simulated; None estimates how long activity takes
         to reach the output.
-    reset, v_threshold, signed, levels
+    reset, v_threshold, signed, spike_values
         How neurons in the place of rectifiers spike; see `convert.neurons.families.Law`.
     input_code : {"constant", "poisson"}
     input_low, input_high : float
         Range of the inputs, used only where there are no calibration samples.
     recipe : str
-        Name of the recipe that these options follow; see `convert.recipes`.
+        Name of the recipe that these options follow; see `convert.recipes`. The network of "exact" has neurons of its
+        own, and its number of steps depends on the sample.
+    exact_levels : int
+        Levels above zero of the quantised network that the recipe "exact" reproduces.
 
     Raises
     ------
@@ -78,11 +82,12 @@ class ConvertConfig:
     reset: str = "subtract"
     v_threshold: float = 0.5
     signed: bool = False
-    levels: int = 1
+    spike_values: int = 1
     input_code: str = "constant"
     input_low: float = 0.0
     input_high: float = 1.0
     recipe: str = "none"
+    exact_levels: int = 15
 
     def __post_init__(self) -> None:
         """Check every option once, at the door."""
@@ -101,13 +106,17 @@ class ConvertConfig:
                 (self.mse_steps >= 1, f"mse_steps: got {self.mse_steps}; expected at least 1"),
                 (self.reset in RESETS, f"--reset: got {self.reset!r}; expected one of {', '.join(RESETS)}"),
                 (0 < self.v_threshold <= 1, f"v_threshold: got {self.v_threshold}; expected more than 0, up to 1"),
-                (1 <= self.levels <= 8, f"--levels: got {self.levels}; expected 1 to 8"),
+                (1 <= self.spike_values <= 8, f"--spike-values: got {self.spike_values}; expected 1 to 8"),
                 (self.bias_steps >= 0, f"bias_steps: got {self.bias_steps}; expected 0 or more"),
                 (self.calibrated_on >= 1, f"calibrated_on: got {self.calibrated_on}; expected at least 1"),
                 ((self.readout_delay or 0) >= 0, f"--readout-delay: got {self.readout_delay}; expected 0 or more"),
                 (self.potential_steps >= 0, f"potential_steps: got {self.potential_steps}; expected 0 or more"),
                 (-math.inf < self.input_low < self.input_high < math.inf,
                  f"input range: got {self.input_low} to {self.input_high}; expected two numbers, the lower one first"),
+                (1 <= self.exact_levels <= MOST_LEVELS,
+                 f"--levels: got {self.exact_levels}; expected 1 to {MOST_LEVELS}"),
+                (not self.exact or self.input_code == "constant",
+                 f"--input: got {self.input_code!r} with --recipe exact; expected constant: it is injected once"),
             )
             if not fine
         ]  # fmt: skip
@@ -130,9 +139,14 @@ class ConvertConfig:
         return self.input_low, self.input_high
 
     @property
+    def exact(self) -> bool:
+        """Whether the network runs until it is quiescent, instead of for a number of steps."""
+        return self.recipe == "exact"
+
+    @property
     def law(self) -> Law:
         """How neurons in the place of rectifiers spike."""
-        return Law(self.reset, self.v_threshold, self.signed, self.levels)
+        return Law(self.reset, self.v_threshold, self.signed, self.spike_values)
 
     @classmethod
     def of_network(cls, network: SpikingNetwork) -> ConvertConfig:
@@ -146,7 +160,11 @@ class ConvertConfig:
             remembered = cls()
         neuron = next((site.neuron for site in network.sites.values()), LeakyNeuron())
         name = "seed" if neuron.tau_syn_s else "if" if neuron.tau_mem_s == math.inf else "lif"
+        if network.code == "exact":
+            return replace(remembered, recipe="exact", dt_ms=network.dt_s * 1000, input_code=network.input_code)
         own: dict[str, Any] = {"neuron": name, "dt_ms": network.dt_s * 1000, "input_code": network.input_code}
+        if remembered.recipe == "exact":
+            own["recipe"] = cls.recipe
         if neuron.tau_mem_s < math.inf:
             own["tau_mem_ms"] = neuron.tau_mem_s * 1000
         if neuron.tau_syn_s:

@@ -18,7 +18,18 @@ from torch import Tensor
 from convert.graph import ir
 from convert.graph.ir import Graph, Node, Op
 
-__all__ = ["BITS", "INPUT_BITS", "Carried", "carried", "coarsest", "fraction_bits", "snap", "source_of", "through"]
+__all__ = [
+    "BITS",
+    "INPUT_BITS",
+    "Carried",
+    "carried",
+    "coarsest",
+    "fraction_bits",
+    "snap",
+    "source_of",
+    "spread",
+    "through",
+]
 
 BITS = 14
 """Fraction bits of normalised weights."""
@@ -78,9 +89,16 @@ def carried(graph: Graph, spiking: Mapping[str, int]) -> dict[str, Carried]:
         Nodes that emit spikes -> fraction bits of the spikes' values, 0 for plain spikes. The input is analog unless
         it is one of them.
     """
+    sources = {node.name: found for node in graph if (found := source_of(node, spiking)) is not None}
+    return spread(graph, sources)
+
+
+def spread(graph: Graph, sources: Mapping[str, Carried]) -> dict[str, Carried]:
+    """For each node what it carries, given what the nodes of `sources` do."""
     known: dict[str, Carried] = {}
     for node in graph:
-        known[node.name] = source_of(node, spiking) or through(node, [known[name] for name in node.inputs])
+        given = sources.get(node.name)
+        known[node.name] = through(node, [known[name] for name in node.inputs]) if given is None else given
     return known
 
 

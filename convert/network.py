@@ -13,12 +13,16 @@ from torch import Tensor
 from convert.errors import GraphError
 from convert.graph import ir
 from convert.graph.ir import Graph, Node
+from convert.neurons.counting import CountingNeuron
 from convert.neurons.leaky import LeakyNeuron
 from convert.neurons.tracking import TrackingNeuron, TwoSlopeNeuron
 
-__all__ = ["INPUT_CODES", "Site", "SpikingNetwork", "rescaled", "threshold_balanced", "upstream"]
+__all__ = ["CODES", "INPUT_CODES", "Site", "SpikingNetwork", "rescaled", "threshold_balanced", "upstream"]
 
 INPUT_CODES = ("constant", "poisson")
+
+CODES = ("rate", "exact")
+"""What a spike train means: activation = threshold * spikes per step, or threshold * count once all is quiet."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +65,7 @@ class Site:
 
 @dataclass(frozen=True, eq=False)
 class SpikingNetwork:
-    """A rate-coded spiking network.
+    """A spiking network: rate-coded, or exact (`convert.simulation.quiescence`).
 
     Parameters
     ----------
@@ -79,6 +83,8 @@ class SpikingNetwork:
         Steps that the read-out leaves out, at most half of those simulated.
     provenance : mapping
         Where the network comes from: hashes, rule, versions, seeds.
+    code : {"rate", "exact"}
+        What the spikes mean; an exact network consists of counting neurons and has a constant input.
 
     Raises
     ------
@@ -93,6 +99,7 @@ class SpikingNetwork:
     input_code: str = "constant"
     readout_delay: int = 0
     provenance: Mapping[str, str] = field(default_factory=dict)
+    code: str = "rate"
 
     def __post_init__(self) -> None:
         """Check that the parts belong together."""
@@ -120,8 +127,24 @@ class SpikingNetwork:
             raise GraphError(f"input code {self.input_code!r}; expected one of {', '.join(INPUT_CODES)}")
         if self.readout_delay < 0:
             raise GraphError(f"read-out delay is {self.readout_delay} steps; expected 0 or more")
+        self._check_code()
         if not 0 < self.dt_s < math.inf:
             raise GraphError(f"dt is {self.dt_s} s; expected more than 0, and finite")
+
+    def _check_code(self) -> None:
+        """An exact network is exact throughout."""
+        if self.code not in CODES:
+            raise GraphError(f"code {self.code!r}; expected one of {', '.join(CODES)}")
+        exact = self.code == "exact"
+        if strange := [n for n, site in self.sites.items() if isinstance(site.neuron, CountingNeuron) != exact]:
+            kind = type(self.sites[strange[0]].neuron).__name__
+            raise GraphError(f"{', '.join(strange)}: got a {kind} in a network of code {self.code!r}; they exclude "
+                             "each other: convert the model again")  # fmt: skip
+        if exact and (odd := [n for n, s in self.sites.items() if bool((s.quantum != 1).any() or s.initial.any())]):
+            raise GraphError(f"{', '.join(odd)}: got a quantum other than 1 or a potential at the start in an exact "
+                             "network; expected neither: run the network as quantise() made it")  # fmt: skip
+        if exact and self.input_code != "constant":
+            raise GraphError(f"input code {self.input_code!r} in an exact network; expected constant")
 
     def _numbers(self) -> list[tuple[str, Tensor]]:
         """Everything per neuron and per node, beside the weights, which the graph has checked."""

@@ -17,6 +17,7 @@ from convert.network import SpikingNetwork
 from convert.neurons.families import make_neuron
 from convert.normalisation.bounds import bounded_thresholds
 from convert.normalisation.calibration import calibrate_biases, calibrate_potentials
+from convert.normalisation.quantisation import evened, quantise
 from convert.normalisation.rules import Threshold, thresholds
 from convert.normalisation.scaling import GAIN, normalise
 from convert.normalisation.spike_norm import spike_norm
@@ -78,14 +79,14 @@ def convert(
         Called with the number of samples observed or simulated; `effort` says how many there will be.
     """
     config = ConvertConfig() if config is None else config
-    folded = fold(traced.graph)
+    folded = evened(fold(traced.graph)) if config.exact else fold(traced.graph)
     stats = None if calibration is None else observe(folded, calibration, progress=progress)
     lams = _thresholds(folded, stats, config)
     normalised = partial(_normalised, folded, stats, config)
     if calibration is not None and config.rule == SPIKE_NORM:
         lams = spike_norm(folded, calibration[: config.calibrated_on], lams, normalised)
     snn = normalised(lams)
-    if calibration is not None:
+    if calibration is not None and not config.exact:
         few = calibration[: config.calibrated_on]
         if config.potential_steps:
             by_neuron = config.potential_per_neuron
@@ -102,7 +103,8 @@ def _thresholds(folded: Graph, stats: dict[str, LayerStats] | None, config: Conv
     if stats is None:
         return bounded_thresholds(folded, config.input_low, config.input_high, config.per_channel)
     rule = "max" if config.rule == SPIKE_NORM else config.rule
-    return thresholds(folded, stats, rule, config.per_channel, percentile=config.percentile, steps=config.mse_steps)
+    steps = config.exact_levels if config.exact else config.mse_steps
+    return thresholds(folded, stats, rule, config.per_channel, percentile=config.percentile, steps=steps)
 
 
 def _normalised(
@@ -115,6 +117,8 @@ def _normalised(
     else:
         seen = stats[folded.input.name]
         largest = max(float(seen.high.max()), -float(seen.low.min())) or 1.0
+    if config.exact:
+        return quantise(folded, lams, config.exact_levels, config.dt_s, largest)
     neuron_of = partial(make_neuron, tau_mem_s=tau_mem_s, tau_syn_s=tau_syn_s, law=config.law)
     snn = normalise(folded, lams, neuron_of, config.dt_s, config.input_code, largest)
     delay = config.readout_delay
@@ -137,7 +141,7 @@ def _travel_time(
 
 def effort(traced: Traced, samples: int, config: ConvertConfig) -> int:
     """How many sample passes `convert` will report to its progress callback."""
-    rounds = bool(config.potential_steps) + bool(config.bias_steps)
+    rounds = 0 if config.exact else bool(config.potential_steps) + bool(config.bias_steps)
     return samples + rounds * len(fold(traced.graph).sites()) * min(samples, config.calibrated_on)
 
 

@@ -111,8 +111,12 @@ RECIPES: dict[str, Recipe] = {
                differs="balanced on the histogram of the activations, not along a clipped forward pass"),
         Recipe("multi-threshold", "Huang et al., ICML 2025",
                "four spike values 1, 1/2, 1/4, 1/8, signed, per-channel mse thresholds: several bits per spike",
-               lambda steps: {**_IF, "levels": 4, "mse_steps": 8 * steps},
+               lambda steps: {**_IF, "spike_values": 4, "mse_steps": 8 * steps},
                differs="thresholds by mse instead of threshold iteration; rate code instead of differential coding"),
+        Recipe("exact", "Xie et al. (ST-BIF), SpikeZIP; You et al., ICML 2024",
+               "signed spikes until no neuron can fire: bit for bit the quantised network (--levels)",
+               lambda steps: _IF,
+               differs="the number of steps depends on the sample; charges are whole numbers, so there are no ties"),
     )
 }  # fmt: skip
 """In the order of the table that --recipe all prints."""

@@ -7,12 +7,25 @@ import math
 from convert import Conversion, SpikingNetwork
 from convert.graph import ir
 from convert.neurons.adaptive import AdaptiveNeuron
+from convert.neurons.counting import CountingNeuron
 from convert.neurons.graded import GradedNeuron
 from convert.neurons.hard_reset import HardResetNeuron
 from convert.neurons.leaky import LeakyNeuron
 from convert.neurons.tracking import TrackingNeuron
 
 __all__ = ["limits", "neuron_equations", "neuron_name", "payload_bits"]
+
+
+_EXACT = (
+    "A[t] = A[t-1] + (charge of the spikes that arrive); the input and all biases are injected once, in step 1",
+    "fire s[t] = sign(S*(A[t]) - S[t-1]), S[t] = S[t-1] + s[t]: spikes of both signs, until no neuron can fire",
+    "S*(A): the level of a table at charge A; for ReLU min(max(floor(A + 1/2), 0), N), in units of lam / N",
+    "Charges are whole numbers times 2^-bits and fit into 53 bits, so every sum is exact. A network at rest has the "
+    "counts of its quantised network (the proof is in convert/simulation/quiescence.py); the certificate is that "
+    "no neuron could fire, computed anew from the counts.",
+    "Corrections (spikes of the other sign) count as spikes and as SynOps like all others. Neuron updates are "
+    "clock-driven until the last sample is at rest.",
+)
 
 
 def payload_bits(network: SpikingNetwork) -> int:
@@ -23,6 +36,8 @@ def payload_bits(network: SpikingNetwork) -> int:
 def neuron_name(conversion: Conversion, name: str) -> str:
     """The neuron at the population `name`, for the layer table."""
     neuron = conversion.snn.sites[name].neuron
+    if isinstance(neuron, CountingNeuron):
+        return f"counting, {min(neuron.levels)} to {max(neuron.levels)}"
     family = {"seed": "seed LIF", "lif": "LIF", "if": "IF"}[conversion.config.neuron]
     if neuron.trait:
         return f"{family}, {neuron.trait}"
@@ -38,6 +53,8 @@ def _curve_name(op: ir.Op) -> str:
 
 def neuron_equations(conversion: Conversion) -> list[str]:
     """The dynamics of every kind of neuron in the network, with their constants."""
+    if conversion.snn.code == "exact":
+        return list(_EXACT)
     config = conversion.config
     tau_mem_s, tau_syn_s = config.taus_s
     kinds = {type(site.neuron): site.neuron for site in conversion.snn.sites.values()}
@@ -93,7 +110,7 @@ def limits(conversion: Conversion) -> list[str]:
             "as one of a shifted weight; the bits stand beside every count."
         )
     tau_mem_s = config.taus_s[0]
-    if tau_mem_s < math.inf:
+    if tau_mem_s < math.inf and network.code == "rate":
         lost = 1 - math.exp(-network.dt_s / tau_mem_s)
         found.append(
             f"A leaky neuron remembers 1 / (1 - beta) = {1 / lost:.1f} steps: constant drives below (1 - beta) / 2 = "

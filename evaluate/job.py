@@ -29,9 +29,10 @@ from convert.reading.tracing import Traced
 from convert.recipes import recipe
 from convert.writing.artefact import load
 from evaluate.assembly import Case, assemble
+from evaluate.exactness import exactness_metrics, measure_exact
 from evaluate.inputs import Inputs, Wanted, gather
 from evaluate.inspection import Inspection
-from evaluate.records import Run
+from evaluate.records import Metric, Run
 from evaluate.runner import measure
 from evaluate.tasks import TASKS, Plan, plan
 
@@ -124,12 +125,21 @@ def perform(
     prepared = _reopened(request) or _converted(request, report)
     conversion, inputs = prepared.conversion, prepared.inputs
     total = len(inputs.x)
-    measured = measure(conversion, inputs.x, request.steps, request.seed, request.memory_mb << 20, request.device,
-                       lambda n: report("simulate", n, total), prepared.asked)  # fmt: skip
+
+    def progress(n: int) -> None:
+        report("simulate", n, total)
+
+    memory, asked = request.memory_mb << 20, prepared.asked
+    more: tuple[Metric, ...] = ()
+    if conversion.snn.code == "exact":
+        measured, found = measure_exact(conversion, inputs.x, request.steps, memory, progress, asked)
+        more = exactness_metrics(found, asked)
+    else:
+        measured = measure(conversion, inputs.x, request.steps, request.seed, memory, request.device, progress, asked)
     notes = (*prepared.notes, *inputs.notes)
-    run = assemble(prepared.case, conversion, measured, inputs.labels, prepared.seconds, notes, prepared.asked)
+    run = assemble(prepared.case, conversion, measured, inputs.labels, prepared.seconds, notes, asked)
     exports = () if export is None else export(conversion.snn, inputs.x)
-    return replace(run, exports=tuple(exports)), conversion
+    return replace(run, metrics=(*run.metrics, *more), exports=tuple(exports)), conversion
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,9 +176,12 @@ def _reopened(request: Request) -> _Prepared | None:
 
 def _refuse_conversion_options(request: Request) -> None:
     """A converted network has its neurons and thresholds already."""
-    usual, given = asdict(recipe("seed").config()), asdict(request.config)
+    usual, given = (asdict(ConvertConfig()), asdict(recipe("seed").config())), asdict(request.config)
     unused = {"input_low", "input_high"}
-    changed = [f"--{name.replace('_', '-')}" for name in given if given[name] != usual[name] and name not in unused]
+    flags = {name: f"--{name.replace('_', '-')}" for name in given} | {"exact_levels": "--levels"}
+    changed = [
+        flags[name] for name in given if given[name] not in [options[name] for options in usual] and name not in unused
+    ]
     changed += ["--calibration"] if request.calibration else []
     if changed:
         raise ConfigError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from evaluate.records import Metric, Run
-from reports import findings, fits
+from reports import exact, findings, fits
 from reports.fields import branch, check, entries, metric, number, plain, text
 from reports.quantities import UNMEASURED, count, quantity
 
@@ -46,6 +46,8 @@ def summary(run: Run) -> list[str]:
         **{f"NIR, {form} form": findings.exported(run, form) for form in findings.exported_forms(run)},
         "Warnings": f"{len(run.notes)}, listed in the report" if run.notes else "none",
     }
+    if exact.is_exact(run):
+        lines |= {"Exactness": exact.exactness(run), "Quiescence": exact.quiescence(run)}
     if heads := fits.heads(run):
         lines["Outputs"] = "; ".join(heads)
     return [plain(f"{label}: {line}").replace(UNMEASURED, UNMEASURED.strip("*")) for label, line in lines.items()]
@@ -58,9 +60,9 @@ def converted(run: Run) -> str:
     size = f" ({count(parameters)} parameters)" if parameters is not None else ""
     neuron, rule = text(config, "neuron", "LIF"), text(config, "rule")
     name = text(model, "name", "a model without a name")
-    parts = [f"{name}{size} into a spiking network of {neuron} neurons"]
+    parts = [f"{name}{size} into a spiking network of {exact.kind(run) or f'{neuron} neurons'}"]
     steps, dt_ms = number(config, "steps"), number(config, "dt_ms")
-    if steps is not None:
+    if steps is not None and not exact.kind(run):
         parts.append(f"{count(steps)} steps" + (f" of {dt_ms:g} ms" if dt_ms is not None else ""))
     if rule:
         parts.append(f"threshold rule {rule}")

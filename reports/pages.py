@@ -9,7 +9,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from evaluate.records import Run, write_atomically
-from reports import citations, findings, fits, tables
+from reports import citations, exact, findings, fits, tables
 from reports.digest import converted, data
 from reports.efficiency import chips, efficiency_png
 from reports.errors import ReportError
@@ -71,6 +71,7 @@ def page(run: Run) -> str:
         "title": text(branch(run.case, "model"), "name", "a model without a name"),
         "converted": converted(run),
         "data": data(run),
+        "exact": exact,
         "findings": findings,
         "fits": fits,
         "tables": tables,

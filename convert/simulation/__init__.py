@@ -1,9 +1,12 @@
 """Running it.
 
-results.py     Simulation: what comes out, the same for every engine
+results.py     Simulation, Settled: what comes out, the same for every engine
 reference.py   step by step in float64, as the equations stand in the book: slow and obvious, the oracle
 inputs.py      the input as a constant current or as Poisson spikes
 engine.py      time folded into the batch, layer by layer: the fast path, spike for spike the same
 module.py      SpikingModule: one step as an nn.Module, state in and out
 kernels.py     the loops over time of one population
+quiescence.py  the exact mode: until nothing can fire; its proof, its quantised network, its certificate
+asynchronous.py  the same with delays and in any order, slow and obvious: the oracle of the exact mode
+capacity.py    whether the sums of an exact network are those of integers
 """

@@ -23,6 +23,7 @@ from convert.graph.ir import Node
 from convert.graph.semantics import apply
 from convert.network import SpikingNetwork
 from convert.neurons.leaky import decay
+from convert.simulation.results import refuse_exact
 
 __all__ = ["ModuleState", "SpikingModule"]
 
@@ -66,6 +67,7 @@ class SpikingModule(nn.Module):
     def __init__(self, network: SpikingNetwork) -> None:
         """Nothing is copied."""
         super().__init__()
+        refuse_exact(network)
         self.network = network
         taus = {site.neuron.tau_syn_s for site in network.sites.values()}
         self.alpha = decay(network.dt_s, max(taus, default=0.0))

@@ -11,7 +11,7 @@ from torch import Tensor
 from convert.errors import ConfigError, InputShapeError
 from convert.network import SpikingNetwork
 
-__all__ = ["Simulation", "check_request", "read_out"]
+__all__ = ["Settled", "Simulation", "check_request", "read_out", "refuse_exact"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +60,62 @@ def read_out(totals: Tensor, network: SpikingNetwork) -> Tensor:
     return (totals - before) / count * network.scales[network.graph.output].to(totals.device)
 
 
+@dataclass(frozen=True, eq=False)
+class Settled:
+    """An exact network at rest.
+
+    Parameters
+    ----------
+    output : Tensor (batch, *output shape)
+        Read-out in the units of the original network: charge times scale.
+    charge : Tensor (batch, *output shape)
+        The same as a whole number times 2^-bits, in float64.
+    bits : int
+        Fraction bits of the charge.
+    steps : Tensor (batch,)
+        q, the step in which the last spike was fired.
+    certified : Tensor (batch,)
+        Whether no neuron could fire, as computed anew from the counts.
+    counts : mapping
+        Population -> (batch, *shape): signed spike count of every neuron.
+    spikes : mapping
+        Population -> (batch, *shape): spikes of either sign, corrections included.
+    trace : Tensor (steps, batch, *output shape), or None
+        Read-out after each step, in the units of the original network.
+    emitted : mapping, or None
+        Population -> (steps, *shape): spikes of either sign up to each step, summed over the batch.
+    """
+
+    output: Tensor
+    charge: Tensor
+    bits: int
+    steps: Tensor
+    certified: Tensor
+    counts: Mapping[str, Tensor]
+    spikes: Mapping[str, Tensor]
+    trace: Tensor | None = None
+    emitted: Mapping[str, Tensor] | None = None
+
+    @property
+    def logits(self) -> Tensor:
+        """The output as integers, (batch, *output shape): in units of 2^-bits times the scale."""
+        return (self.charge * 2.0**self.bits).long()
+
+
+def refuse_exact(network: SpikingNetwork) -> None:
+    """Refuse a network whose spikes are no rates.
+
+    Raises
+    ------
+    ConfigError
+    """
+    if network.code == "exact":
+        raise ConfigError(
+            "simulation of rates: got an exact network, which is run until it is quiescent and not for a number of "
+            "steps; expected a rate-coded one: use simulate_exact, or convert with another recipe"
+        )
+
+
 def check_request(network: SpikingNetwork, x: Tensor, steps: int, record: tuple[int, ...] | None) -> tuple[int, ...]:
     """The steps to record, after checking the request.
 
@@ -67,6 +123,7 @@ def check_request(network: SpikingNetwork, x: Tensor, steps: int, record: tuple[
     ------
     ConfigError, InputShapeError
     """
+    refuse_exact(network)
     if steps < 1:
         raise ConfigError(f"steps: got {steps}; expected at least 1")
     record = (steps,) if record is None else tuple(sorted(set(record)))

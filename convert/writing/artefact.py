@@ -25,6 +25,7 @@ from convert.graph import ir
 from convert.graph.folding import rebuild
 from convert.graph.ir import Node
 from convert.network import Site, SpikingNetwork
+from convert.neurons.counting import CountingNeuron
 from convert.neurons.families import FAMILIES
 from convert.neurons.leaky import LeakyNeuron
 
@@ -44,6 +45,9 @@ _OPS: dict[str, type] = {
     )
 }  # fmt: skip
 """What a normalised graph is made of: BatchNorm and Identity are gone."""
+
+_FAMILIES: dict[str, type[LeakyNeuron]] = {**FAMILIES, "counting": CountingNeuron}
+"""Neurons by the name under which they are saved."""
 
 
 def to_bytes(network: SpikingNetwork) -> bytes:
@@ -66,6 +70,8 @@ def to_bytes(network: SpikingNetwork) -> bytes:
         "input_code": network.input_code, "readout_delay": network.readout_delay,
         "provenance": dict(network.provenance),
     }  # fmt: skip
+    if network.code != "rate":  # as in every file from before there were others
+        description["code"] = network.code
     metadata = {"format": FORMAT, "version": str(VERSION), "network": json.dumps(description, sort_keys=True)}
     return _sorted_header(save_tensors(tensors, metadata))
 
@@ -105,8 +111,10 @@ def from_bytes(content: bytes, origin: str = "artefact") -> SpikingNetwork:
         sites = {name: _site(name, record, tensors) for name, record in description["sites"].items()}
         provenance = {str(k): str(v) for k, v in description["provenance"].items()}
         delay = int(description.get("readout_delay", 0))  # files of the first version may lack it
-        return SpikingNetwork(graph, sites, scales, float(description["dt_s"]), description["input_code"], delay,
-                              provenance)  # fmt: skip
+        return SpikingNetwork(
+            graph, sites, scales, float(description["dt_s"]), description["input_code"], delay, provenance,
+            description.get("code", "rate"),
+        )  # fmt: skip
     except CorruptFileError:
         raise
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, SafetensorError) as error:
@@ -173,7 +181,7 @@ def _node(record: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Node:
 
 
 def _neuron_record(neuron: LeakyNeuron) -> dict[str, Any]:
-    family = next(name for name, cls in FAMILIES.items() if type(neuron) is cls)
+    family = next(name for name, cls in _FAMILIES.items() if type(neuron) is cls)
     values = {field.name: getattr(neuron, field.name) for field in fields(neuron)}
     return {"family": family} | {k: "inf" if v == math.inf else v for k, v in values.items()}
 
@@ -182,4 +190,4 @@ def _site(name: str, record: Mapping[str, Any], tensors: Mapping[str, Tensor]) -
     values = {k: math.inf if v == "inf" else v for k, v in record.items() if k != "family"}
     values = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
     parts = {part: tensors[f"{name}.{part}"] for part in ("threshold", "quantum", "initial")}
-    return Site(FAMILIES[record["family"]](**values), **parts)
+    return Site(_FAMILIES[record["family"]](**values), **parts)

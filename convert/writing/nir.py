@@ -80,6 +80,11 @@ def to_nir(network: SpikingNetwork, form: str) -> Any:
     """`network` as a `nir.NIRGraph`; see the module's docstring for the forms."""
     if form not in FORMS:
         raise ConfigError(f"NIR form: got {form!r}; expected one of {', '.join(FORMS)}")
+    if network.code == "exact":
+        raise ConfigError(
+            "--nir: got an exact network; expected a rate-coded one: NIR has no neuron that keeps a count and fires "
+            "with either sign; leave --nir out, or use another recipe"
+        )
     nir = nir_library()
     _refuse(network, form)
     builder = _Builder(network, Native(network, nir) if form == "native" else Faithful(network, nir), nir)

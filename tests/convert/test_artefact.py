@@ -3,27 +3,38 @@
 from __future__ import annotations
 
 import json
+import random
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
-from convert import ConvertConfig, SpikingNetwork, convert, simulate, simulate_reference, trace
-from convert.errors import UnknownFormatError
+from convert import (
+    ConvertConfig,
+    ConvertError,
+    SpikingNetwork,
+    convert,
+    simulate,
+    simulate_exact,
+    simulate_reference,
+    trace,
+)
+from convert.errors import CorruptFileError, UnknownFormatError
 from convert.writing.artefact import VERSION, from_bytes, load, to_bytes
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 
 
-def network(neuron: str, code: str) -> tuple[SpikingNetwork, torch.Tensor]:
+def network(neuron: str, code: str, recipe: str = "seed") -> tuple[SpikingNetwork, torch.Tensor]:
     torch.manual_seed(1)
     model = nn.Sequential(
         nn.Conv2d(2, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.AvgPool2d(2), nn.Flatten(), nn.Linear(36, 8),
         nn.Tanh(), nn.Linear(8, 3),
     ).eval()  # fmt: skip
     x = torch.rand(5, 2, 6, 6, generator=torch.Generator().manual_seed(2))
-    return convert(trace(model, (2, 6, 6)), x, ConvertConfig(neuron=neuron, input_code=code)).snn, x
+    return convert(trace(model, (2, 6, 6)), x, ConvertConfig(neuron=neuron, input_code=code, recipe=recipe)).snn, x
 
 
 @pytest.mark.parametrize("code", ["constant", "poisson"])
@@ -35,6 +46,47 @@ def test_a_loaded_network_fires_the_same_spikes(neuron: str, code: str, tmp_path
     before, after = (simulate(each, x, 20, seed=3) for each in (snn, again))
     assert torch.equal(before.output, after.output)
     assert all(torch.equal(before.counts[name], after.counts[name]) for name in snn.sites)
+
+
+def test_a_loaded_exact_network_settles_the_same(tmp_path: Path) -> None:
+    snn, x = network("seed", "constant", recipe="exact")
+    assert sorted(site.neuron.span for site in snn.sites.values()) == [15, 30]  # ReLU, tanh
+    (tmp_path / "snn.safetensors").write_bytes(to_bytes(snn))
+    again = load(tmp_path / "snn.safetensors")
+    assert again.code == "exact"
+    before, after = simulate_exact(snn, x), simulate_exact(again, x)
+    assert bool(after.certified.all())
+    assert torch.equal(before.logits, after.logits)
+    assert torch.equal(before.output, after.output)
+    assert torch.equal(before.steps, after.steps)
+    assert all(torch.equal(before.spikes[name], after.spikes[name]) for name in snn.sites)
+    assert to_bytes(again) == to_bytes(snn)
+
+
+@pytest.mark.parametrize(("written", "read"), [('"code": "exact"', '"code": "morse"'), ('"code": "exact", ', "")])
+def test_an_exact_network_of_another_code_is_refused(written: str, read: str) -> None:
+    snn, _ = network("seed", "constant", recipe="exact")
+    content = to_bytes(snn)
+    length = int.from_bytes(content[:8], "little")
+    header = content[8 : 8 + length].decode()
+    written, read = (json.dumps(text)[1:-1] for text in (written, read))
+    assert written in header
+    changed = header.replace(written, read).encode()
+    with pytest.raises(CorruptFileError, match="code"):
+        from_bytes(len(changed).to_bytes(8, "little") + changed + content[8 + length :])
+
+
+def test_300_flipped_bits_in_an_exact_network_load_and_settle_or_are_refused() -> None:
+    snn, x = network("seed", "constant", recipe="exact")
+    content, dice = to_bytes(snn), random.Random(0)
+    settled = 0
+    for _ in range(300):
+        broken = bytearray(content)
+        at = dice.randrange(len(content) * 8)
+        broken[at // 8] ^= 1 << (at % 8)
+        with suppress(ConvertError):
+            settled += bool(simulate_exact(from_bytes(bytes(broken)), x[:1]).certified.all())
+    assert 50 < settled < 300
 
 
 def test_the_same_network_gives_the_same_bytes() -> None:

@@ -23,8 +23,10 @@ WRONG = {
     "readout_delay": ([-1], "--readout-delay"),
     "reset": (["", "hard"], "--reset"),
     "v_threshold": ([0.0, -0.5, 1.5, NAN], "v_threshold"),
-    "levels": ([0, 9], "--levels"),
+    "spike_values": ([0, 9], "--spike-values"),
     "input_code": (["morse"], "--input"),
+    "recipe": (["diehl", ""], "--recipe"),
+    "exact_levels": ([0, -3, 5000], "--levels"),
     "input_low": ([1.0, 2.0, NAN, -math.inf], "input range"),
     "input_high": ([0.0, -1.0, NAN, math.inf], "input range"),
 }

@@ -1,0 +1,198 @@
+"""measure_exact(): an exact network, its quantised network and the ANN on the same samples, to quiescence.
+
+Every sample ends at a step of its own. The measurement ends where the last of them does; those that are at rest
+before keep what they say, and fire no more.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from convert import Conversion, Settled, quantised, simulate_exact
+from convert.graph.readout import heads_of
+from convert.simulation.engine import batch_within
+from evaluate.analog import AnalogPass
+from evaluate.records import Metric
+from evaluate.runner import Measurement
+from evaluate.statistics import wilson
+from evaluate.tasks import Plan, plan
+
+__all__ = ["Exactness", "exactness_metrics", "measure_exact"]
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Exactness:
+    """How an exact network came to rest.
+
+    Parameters
+    ----------
+    identical : int
+        Samples whose counts and logits are, integer for integer, those of the quantised network.
+    certified : int
+        Samples for which no neuron could fire, as computed anew from the counts.
+    steps : Tensor (samples,)
+        Step of the last spike of each sample.
+    answers : tuple of arrays (samples, ...)
+        What the quantised network says, head by head.
+    """
+
+    identical: int
+    certified: int
+    steps: Tensor
+    answers: tuple[Array, ...]
+
+
+def measure_exact(
+    conversion: Conversion,
+    x: Tensor,
+    record: Sequence[int],
+    memory_bytes: int = 32 << 20,
+    progress: Callable[[int], None] | None = None,
+    asked: Plan | None = None,
+) -> tuple[Measurement, Exactness]:
+    """Run the ANN, the quantised network and the exact network of `conversion` on samples `x`.
+
+    Parameters
+    ----------
+    record : sequence of int
+        Steps at which spikes are counted, as far as the samples need so many; the last step always is one of them.
+    memory_bytes : int
+        Bound on the spikes held at a time.
+    progress : callable, optional
+        Called with the number of samples done.
+    asked : Plan, optional
+        What counts as an answer; by default what the outputs alone suggest.
+    """
+    asked = plan("auto", conversion.heads or heads_of(conversion.folded), None) if asked is None else asked
+    totals = _Totals(conversion, asked)
+    size = batch_within(conversion.snn, memory_bytes)
+    for start in range(0, len(x), size):
+        totals.add(x[start : start + size])
+        if progress is not None:
+            progress(len(x[start : start + size]))
+    return totals.measurement(record), totals.exactness()
+
+
+class _Totals:
+    """What the batches so far have given."""
+
+    def __init__(self, conversion: Conversion, asked: Plan) -> None:
+        self.snn, self.asked = conversion.snn, asked
+        self.analog = None if conversion.ann is None else AnalogPass(conversion.ann)
+        self.ann: list[list[Array]] = []
+        self.quantised: list[list[Array]] = []
+        self.answers: list[list[Array]] = []
+        self.steps: list[Tensor] = []
+        self.emitted: dict[str, Tensor] = {}
+        self.identical = self.certified = 0
+        self.seconds = {"ann": 0.0, "simulate": 0.0}
+
+    def add(self, x: Tensor) -> None:
+        """All three networks on one batch."""
+        begin = time.perf_counter()
+        if self.analog is not None:
+            self.ann.append(self.asked.answers(self.analog(x)))
+        between = time.perf_counter()
+        settled = simulate_exact(self.snn, x, trace=True)
+        self.seconds["ann"] += between - begin
+        self.seconds["simulate"] += time.perf_counter() - between
+        self._compare(x, settled)
+        self._trace(settled)
+
+    def _compare(self, x: Tensor, settled: Settled) -> None:
+        expected = quantised(self.snn, x)
+        output = self.snn.graph.output
+        same = (settled.charge == expected[output]).flatten(1).all(1)
+        for name, count in settled.counts.items():
+            same &= (count == expected[name]).flatten(1).all(1)
+        self.identical += int(same.sum())
+        self.certified += int(settled.certified.sum())
+        self.quantised.append(self.asked.answers(expected[output] * self.snn.scales[output]))
+
+    def _trace(self, settled: Settled) -> None:
+        assert settled.trace is not None and settled.emitted is not None  # asked for in add()
+        said = self.asked.answers(settled.trace.flatten(0, 1))
+        shape = settled.trace.shape[:2]
+        self.answers.append([a.reshape(*shape, *a.shape[1:]).swapaxes(0, 1) for a in said])
+        self.steps.append(settled.steps)
+        for name, spikes in settled.emitted.items():
+            before = self.emitted.get(name, torch.zeros_like(spikes[:1]))
+            length = max(len(before), len(spikes))
+            self.emitted[name] = _held(before, length) + _held(spikes, length)
+
+    def measurement(self, record: Sequence[int]) -> Measurement:
+        """Means over the samples, up to the step in which the last of them came to rest."""
+        steps = torch.cat(self.steps)
+        last, samples = int(steps.max()), len(steps)
+        kept = tuple(sorted({step for step in record if step < last} | {last}))
+        at = torch.tensor(kept) - 1
+        answers = tuple(np.concatenate([_padded(part, last) for part in parts])
+                        for parts in zip(*self.answers, strict=True))  # fmt: skip
+        return Measurement(
+            answers,
+            tuple(np.concatenate(parts) for parts in zip(*self.ann, strict=True)) if self.ann else None,
+            {name: _held(total, last)[at] / samples for name, total in self.emitted.items()},
+            {} if self.analog is None else self.analog.nonzero(),
+            kept,
+            self.seconds,
+        )
+
+    def exactness(self) -> Exactness:
+        """How the samples came to rest."""
+        answers = tuple(np.concatenate(parts) for parts in zip(*self.quantised, strict=True))
+        return Exactness(self.identical, self.certified, torch.cat(self.steps), answers)
+
+
+def _held(values: Tensor, length: int) -> Tensor:
+    """`values` up to each step, which stay what they are after the last."""
+    return torch.cat([values, values[-1:].expand(length - len(values), *values.shape[1:])])
+
+
+def _padded(answers: Array, length: int) -> Array:
+    """Answers (samples, steps, ...) of samples that are at rest after those steps."""
+    return np.concatenate([answers, np.repeat(answers[:, -1:], length - answers.shape[1], axis=1)], axis=1)
+
+
+def exactness_metrics(found: Exactness, asked: Plan) -> tuple[Metric, ...]:
+    """The rows of a run file that only an exact network has."""
+    steps, n = found.steps.double(), len(found.steps)
+    rows = [
+        _fraction("exact.identical", found.identical, n,
+                  "samples whose counts and logits are, bit for bit, those of the quantised network"),
+        _fraction("exact.certified", found.certified, n,
+                  "samples for which no neuron could fire, computed anew from the counts"),
+        _quantised_accuracy(found, asked),
+    ]  # fmt: skip
+    quiet = (("", float(steps.mean()), "mean"), ("_median", float(steps.median()), "median"),
+             ("_p99", float(steps.quantile(0.99, interpolation="higher")), "99th percentile"),
+             ("_max", float(steps.max()), "largest"))  # fmt: skip
+    return (*rows, *(
+        Metric(f"latency.steps_to_quiescence{suffix}", value, "steps", "lower", n,
+               note=f"{what} over the samples of the step of the last spike")
+        for suffix, value, what in quiet
+    ))  # fmt: skip
+
+
+def _fraction(name: str, count: int, n: int, note: str) -> Metric:
+    bound = wilson(count, n)
+    return Metric(name, count / n, "fraction", "higher", n, bound.low, bound.high, note)
+
+
+def _quantised_accuracy(found: Exactness, asked: Plan) -> Metric:
+    name, truth = "exact.quantised_accuracy", asked.truths[0]
+    if truth is None or asked.tasks[0].kind == "regression":
+        why = "unmeasured: the data have no labels" if truth is None else "undefined: the answers are numbers"
+        return Metric(name, None, "fraction", "higher", note=why)
+    right = np.asarray(found.answers[0] == truth)
+    hits = int((right.all(axis=-1) if right.ndim > 1 else right).sum())
+    return _fraction(name, hits, len(right), "of the quantised network, evaluated layer by layer")
