@@ -1,8 +1,10 @@
-"""The architectures: plain `nn.Sequential` of `torch.nn` classes, so any reader of modules can take them.
+"""The architectures, each an `nn.Sequential`.
 
 Two shapes, each once with ReLU and once with tanh: a multi-layer perceptron for the 8x8 digits, and a
 batch-normalised convolutional network with average pooling for Fashion-MNIST (0.43 million parameters,
-15.0 million multiply-accumulates a sample).
+15.0 million multiply-accumulates a sample); the latter also with max pooling. They consist of `torch.nn` classes, so
+any reader of modules can take them. `resnet20` has a class of its own for its blocks (He et al., CVPR 2016,
+section 4.2: 20 layers, widths 16, 32, 64; here with 1x1 convolutions where the width changes).
 """
 
 from __future__ import annotations
@@ -11,11 +13,11 @@ import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from torch import nn
+from torch import Tensor, nn
 
 from zoo.errors import UnknownNetworkError
 
-__all__ = ["ARCHITECTURES", "Architecture", "architecture", "cnn", "mlp"]
+__all__ = ["ARCHITECTURES", "Architecture", "ResidualBlock", "architecture", "cnn", "mlp", "resnet20"]
 
 
 @dataclass(frozen=True)
@@ -55,21 +57,56 @@ def mlp(activation: type[nn.Module]) -> nn.Sequential:
     )
 
 
-def cnn(activation: type[nn.Module]) -> nn.Sequential:
+def cnn(activation: type[nn.Module], pool: type[nn.Module] = nn.AvgPool2d) -> nn.Sequential:
     """Four convolutions and two linear layers for samples of shape (1, 28, 28)."""
     return nn.Sequential(
         *_convolution(1, 32, activation),
-        nn.AvgPool2d(2),
+        pool(2),
         *_convolution(32, 64, activation),
         *_convolution(64, 64, activation),
-        nn.AvgPool2d(2),
+        pool(2),
         *_convolution(64, 128, activation),
-        nn.AvgPool2d(2),
+        pool(2),
         nn.Flatten(),
         nn.Linear(128 * 3 * 3, 256),
         activation(),
         nn.Dropout(0.3),
         nn.Linear(256, 10),
+    )
+
+
+class ResidualBlock(nn.Module):
+    """y = ReLU(F(x) + x) with F two 3x3 convolutions; a 1x1 convolution on the way of x where the width changes."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        """`stride` of the first convolution, 1 or 2."""
+        super().__init__()
+        self.first = nn.Sequential(*_convolution(inputs, outputs, nn.ReLU, stride))
+        self.second = nn.Sequential(*_convolution(outputs, outputs, nn.Identity))
+        same = inputs == outputs and stride == 1
+        self.shortcut = (
+            nn.Identity()
+            if same
+            else nn.Sequential(nn.Conv2d(inputs, outputs, kernel_size=1, stride=stride, bias=False), nn.BatchNorm2d(outputs))
+        )
+        self.activation = nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, inputs, h, w) to (batch, outputs, h / stride, w / stride)."""
+        y: Tensor = self.activation(self.second(self.first(x)) + self.shortcut(x))
+        return y
+
+
+def resnet20() -> nn.Sequential:
+    """Residual network of 20 layers for samples of shape (1, 28, 28)."""
+    widths = (16, 16, 32, 64)
+    blocks = [
+        ResidualBlock(widths[stage if i else stage - 1], widths[stage], 2 if stage > 1 and i == 0 else 1)
+        for stage in (1, 2, 3)
+        for i in range(3)
+    ]
+    return nn.Sequential(
+        *_convolution(1, 16, nn.ReLU), *blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10)
     )
 
 
@@ -93,24 +130,30 @@ def architecture(name: str) -> Architecture:
     raise UnknownNetworkError(f"network {name!r}: not in the zoo\nexpected one of: {', '.join(ARCHITECTURES)}\n{hint}")
 
 
-def _convolution(inputs: int, outputs: int, activation: type[nn.Module]) -> tuple[nn.Module, ...]:
-    """3x3 convolution that keeps the size, batch norm (which carries the bias), activation."""
+def _convolution(inputs: int, outputs: int, activation: type[nn.Module], stride: int = 1) -> tuple[nn.Module, ...]:
+    """3x3 convolution that keeps the size at stride 1, batch norm (which carries the bias), activation."""
     return (
-        nn.Conv2d(inputs, outputs, kernel_size=3, padding=1, bias=False),
+        nn.Conv2d(inputs, outputs, kernel_size=3, stride=stride, padding=1, bias=False),
         nn.BatchNorm2d(outputs),
         activation(),
     )
 
 
 _MLP = "multi-layer perceptron 64-128-64-10, {} hidden units"
-_CNN = "convolutional network 32-64-64-128 + 256, batch norm, average pooling, {} units"
+_CNN = "convolutional network 32-64-64-128 + 256, batch norm, {} pooling, {} units"
+_RESNET = "residual network of 20 layers, widths 16-32-64, batch norm, ReLU units"
 
 ARCHITECTURES: dict[str, Architecture] = {
     entry.name: entry
     for entry in (
         Architecture("digits-relu", "digits", (1, 8, 8), _MLP.format("ReLU"), lambda: mlp(nn.ReLU)),
         Architecture("digits-tanh", "digits", (1, 8, 8), _MLP.format("tanh"), lambda: mlp(nn.Tanh)),
-        Architecture("fashion-cnn-relu", "fashion-mnist", (1, 28, 28), _CNN.format("ReLU"), lambda: cnn(nn.ReLU)),
-        Architecture("fashion-cnn-tanh", "fashion-mnist", (1, 28, 28), _CNN.format("tanh"), lambda: cnn(nn.Tanh)),
+        Architecture("fashion-cnn-relu", "fashion-mnist", (1, 28, 28), _CNN.format("average", "ReLU"), lambda: cnn(nn.ReLU)),
+        Architecture("fashion-cnn-tanh", "fashion-mnist", (1, 28, 28), _CNN.format("average", "tanh"), lambda: cnn(nn.Tanh)),
+        Architecture(
+            "fashion-cnn-max", "fashion-mnist", (1, 28, 28), _CNN.format("max", "ReLU"),
+            lambda: cnn(nn.ReLU, nn.MaxPool2d),
+        ),
+        Architecture("fashion-resnet20", "fashion-mnist", (1, 28, 28), _RESNET, resnet20),
     )
 }
