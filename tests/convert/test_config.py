@@ -25,7 +25,6 @@ WRONG = {
     "v_threshold": ([0.0, -0.5, 1.5, NAN], "v_threshold"),
     "spike_values": ([0, 9], "--spike-values"),
     "input_code": (["morse"], "--input"),
-    "recipe": (["diehl", ""], "--recipe"),
     "exact_levels": ([0, -3, 5000], "--levels"),
     "input_low": ([1.0, 2.0, NAN, -math.inf], "input range"),
     "input_high": ([0.0, -1.0, NAN, math.inf], "input range"),

@@ -51,6 +51,8 @@ def test_installed_weights_are_those_of_manifest_and_recipe(name):
         ("digits-tanh", 0.97),
         ("fashion-cnn-relu", 0.925),
         pytest.param("fashion-cnn-tanh", 0.915, marks=pytest.mark.slow),
+        pytest.param("fashion-cnn-max", 0.925, marks=pytest.mark.slow),
+        pytest.param("fashion-resnet20", 0.925, marks=pytest.mark.slow),
     ],
 )
 def test_verify_measures_the_stated_accuracy(name, least):
