@@ -158,7 +158,7 @@ def _notes(graph: Graph, lams: dict[str, Threshold], weights_only: bool, config:
             place = f"{graph[name].place or name} ({graph[name].kind})"
             notes.append(
                 f"{place}: {threshold.silent} channel(s) were never active during calibration; "
-                "they use the threshold of the whole layer."
+                "their thresholds are the size of what drives them."
             )
     return tuple(notes)
 

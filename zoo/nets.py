@@ -87,7 +87,9 @@ class ResidualBlock(nn.Module):
         self.shortcut = (
             nn.Identity()
             if same
-            else nn.Sequential(nn.Conv2d(inputs, outputs, kernel_size=1, stride=stride, bias=False), nn.BatchNorm2d(outputs))
+            else nn.Sequential(
+                nn.Conv2d(inputs, outputs, kernel_size=1, stride=stride, bias=False), nn.BatchNorm2d(outputs)
+            )
         )
         self.activation = nn.ReLU()
 
@@ -148,10 +150,17 @@ ARCHITECTURES: dict[str, Architecture] = {
     for entry in (
         Architecture("digits-relu", "digits", (1, 8, 8), _MLP.format("ReLU"), lambda: mlp(nn.ReLU)),
         Architecture("digits-tanh", "digits", (1, 8, 8), _MLP.format("tanh"), lambda: mlp(nn.Tanh)),
-        Architecture("fashion-cnn-relu", "fashion-mnist", (1, 28, 28), _CNN.format("average", "ReLU"), lambda: cnn(nn.ReLU)),
-        Architecture("fashion-cnn-tanh", "fashion-mnist", (1, 28, 28), _CNN.format("average", "tanh"), lambda: cnn(nn.Tanh)),
         Architecture(
-            "fashion-cnn-max", "fashion-mnist", (1, 28, 28), _CNN.format("max", "ReLU"),
+            "fashion-cnn-relu", "fashion-mnist", (1, 28, 28), _CNN.format("average", "ReLU"), lambda: cnn(nn.ReLU)
+        ),
+        Architecture(
+            "fashion-cnn-tanh", "fashion-mnist", (1, 28, 28), _CNN.format("average", "tanh"), lambda: cnn(nn.Tanh)
+        ),
+        Architecture(
+            "fashion-cnn-max",
+            "fashion-mnist",
+            (1, 28, 28),
+            _CNN.format("max", "ReLU"),
             lambda: cnn(nn.ReLU, nn.MaxPool2d),
         ),
         Architecture("fashion-resnet20", "fashion-mnist", (1, 28, 28), _RESNET, resnet20),

@@ -169,13 +169,19 @@ def _threshold(
     dead = stats.high <= 0
     lam = whole.expand(len(stats.high))
     if per_channel:
-        lam = torch.where(dead, whole, RULES[rule](_rows(stats, drive), **options))
+        lam = torch.where(dead, _size(drive, whole), RULES[rule](_rows(stats, drive), **options))
         shape[stats.axis] = -1
     else:
         lam = whole
     if fixed is not None:
         lam = lam.clamp(max=fixed)
     return Threshold(lam.reshape(shape), rule, int(dead.sum()))
+
+
+def _size(drive: LayerStats, otherwise: Tensor) -> Tensor:
+    """The largest magnitude of what drives each channel; `otherwise` where that is nothing."""
+    largest = torch.maximum(drive.high.abs(), drive.low.abs())
+    return torch.where(largest > 0, largest, otherwise)
 
 
 def _rows(stats: LayerStats, drive: LayerStats) -> _Histogram:

@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -93,13 +95,14 @@ def test_thresholds_scale_with_their_channel(rule, per_channel, exponents, seed)
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_channels_that_were_never_active_are_counted_and_get_the_layer_s_value(rule):
+def test_channels_that_were_never_active_are_counted_and_get_the_size_of_their_drive(rule):
     x = data()
-    x[:, 1] = -1.0
+    x[:, 1] = -1.0 - torch.arange(len(x)) / len(x)
     x[:, 3] = 0.0
     found, whole = measured(x, rule), measured(x, rule, per_channel=False)
     assert found.silent == whole.silent == 2
-    assert found.value[1] == found.value[3] == whole.value[0]
+    assert found.value[1] == -x[:, 1].min()
+    assert found.value[3] == whole.value[0]  # nothing drives it
     assert found.value[0] == measured(x[:, :1], rule).value[0]
 
 
@@ -152,3 +155,33 @@ def test_the_percentile_of_a_layer_counts_channels_of_every_width():
     for percent in (20.0, 40.0, 60.0, 80.0, 100.0):
         found = float(measured(x, "percentile", per_channel=False, percentile=percent).value)
         assert 0 <= found - nearest_rank(x.flatten().tolist(), percent) <= 1.0  # a bin of the widest channel
+
+
+def gaussian(mean, deviation, count=200_000):
+    g = torch.Generator().manual_seed(1)
+    return mean + deviation * torch.randn((count, 1), generator=g, dtype=torch.float64)
+
+
+@pytest.mark.parametrize("levels", [4, 15])
+@pytest.mark.parametrize(("mean", "deviation"), [(0.0, 1.0), (-0.5, 2.0), (1.0, 0.5)])
+def test_threshold_iteration_finds_the_best_staircase_of_a_normal_drive(levels, mean, deviation):
+    x = gaussian(mean, deviation)
+    lam = float(measured(x, "iteration", steps=levels).value)
+    rectified = x[:, 0].clamp(min=0).numpy()
+    here = staircase_error(rectified, lam, levels)
+    for factor in (0.9, 0.95, 1.05, 1.1):
+        assert here < staircase_error(rectified, lam * factor, levels)
+
+
+def test_local_balancing_follows_its_rule_and_grows_towards_the_maximum():
+    x = data().clamp(min=0)
+    found = [measured(x, "ltb", iterations=n).value for n in (1, 3, 50, 5000)]
+    lam = torch.zeros(4, dtype=torch.float64)
+    for n in range(1, 4):
+        lam = lam + 2 * (x - lam).clamp(min=0).mean(0)
+        if n in (1, 3):
+            width = torch.tensor([bin_width(x[:, c]) for c in range(4)])
+            assert bool(((found[(n - 1) // 2] - lam).abs() <= 3 * width + 1e-9).all())
+    for before, after in itertools.pairwise(found):
+        assert bool((after >= before).all())
+    assert bool((found[-1] <= x.amax(0) + 1e-12).all())

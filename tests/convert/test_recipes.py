@@ -1,0 +1,166 @@
+"""Recipes: each converts, each does what its name stands for, and what they share is calibration only."""
+
+import copy
+import itertools
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+
+from convert import convert, trace
+from convert.config import ConvertConfig
+from convert.errors import CalibrationError, ConfigError
+from convert.graph import ir
+from convert.graph.ir import Graph
+from convert.graph.semantics import run
+from convert.neurons.graded import GradedNeuron
+from convert.neurons.hard_reset import HardResetNeuron
+from convert.normalisation.calibration import calibrate_biases
+from convert.normalisation.rules import Threshold
+from convert.normalisation.spike_norm import STEPS, spike_norm
+from convert.recipes import RECIPES, recipe
+from convert.simulation.engine import simulate
+from convert.simulation.reference import simulate_reference
+from convert.simulation.results import read_out
+from tests.oracles.conversions import converted, folded
+from tests.oracles.networks import NETWORKS, network, samples
+
+RATES = [name for name in RECIPES if name != "exact"]
+
+
+def made(name, of="conv norm average", steps=8):
+    shape = NETWORKS[of][1]
+    traced = trace(network(of)[0], shape, of)
+    return convert(traced, samples(shape, 20), recipe(name).config(steps))
+
+
+@pytest.mark.parametrize("name", RATES)
+@pytest.mark.parametrize("of", ["mlp", "conv norm average", "residual", "max pool", "tanh"])
+def test_every_recipe_converts_and_runs_as_the_oracle_does(name, of):
+    conversion, x = made(name, of), samples(NETWORKS[of][1], 3)
+    fast, slow = simulate(conversion.snn, x, 9), simulate_reference(conversion.snn, x, 9)
+    for site in conversion.snn.sites:
+        assert torch.equal(fast.counts[site].double(), slow.counts[site])
+    torch.testing.assert_close(fast.output, slow.output, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", RATES)
+def test_every_recipe_comes_near_the_network_in_the_long_run(name):
+    conversion, x = made(name, "mlp", 64), samples((8,), 40)
+    said, expected = simulate(conversion.snn, x, 512).output[-1], run(conversion.folded, x.double())
+    error = (said - expected).norm() / expected.norm()
+    # Poisson input has the noise of its code, a reset to zero loses charge for good
+    assert float(error) < (0.6 if conversion.config.input_code == "poisson" else 0.1)
+
+
+def test_a_recipe_is_what_its_source_says():
+    assert all(isinstance(s.neuron, HardResetNeuron) for s in made("diehl2015").snn.sites.values())
+    assert made("diehl2015").snn.input_code == "poisson"
+    assert all(s.threshold.numel() == 1 and s.neuron.v_threshold == 1 for s in made("rueckauer2017").snn.sites.values())
+    assert any(s.threshold.numel() > 1 for s in made("kim2020-channelwise").snn.sites.values())
+    assert made("li2021-light").config.bias_steps == made("li2021-light").config.mse_steps == 8
+    graded = [s.neuron for s in made("multi-threshold").snn.sites.values()]
+    assert all(isinstance(n, GradedNeuron) and n.values == (1.0, 0.5, 0.25, 0.125) for n in graded)
+    assert made("bu2025-ltb").snn.readout_delay > 0
+    assert {RECIPES[n].config().recipe for n in RECIPES} == set(RECIPES)
+
+
+def test_the_seed_s_readout_waits_for_its_synapses():
+    assert made("seed").snn.readout_delay == 2 * len(made("seed").snn.sites)  # tau_syn is 2 steps
+    plain = convert(trace(network("mlp")[0], (8,), "mlp"), samples((8,), 20), recipe("seed").config(neuron="if"))
+    assert plain.snn.readout_delay == 0
+
+
+def test_unknown_recipes_and_options_are_refused_with_what_there_is():
+    with pytest.raises(ConfigError, match=r"--recipe: got 'diehl2014'; expected one of seed, .*did you mean diehl2015"):
+        recipe("diehl2014")
+    with pytest.raises(ConfigError, match="--for-steps: got 0"):
+        recipe("seed").config(0)
+
+
+def test_the_read_out_leaves_out_its_delay_and_never_more_than_half():
+    snn, _x = converted("mlp", "if")
+    late = replace(snn, readout_delay=3)
+    totals = torch.randn((10, 2, 3), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    for network_, delay in ((snn, 0), (late, 3)):
+        said = read_out(totals, network_) / network_.scales[network_.graph.output]
+        for t in range(1, 11):
+            skipped = min(delay, t // 2)
+            before = totals[skipped - 1] if skipped else 0 * totals[0]
+            torch.testing.assert_close(said[t - 1], (totals[t - 1] - before) / (t - skipped))
+
+
+@pytest.mark.parametrize("name", ["mlp", "conv norm average", "residual", "max pool"])
+@pytest.mark.parametrize("neuron", ["if", "seed"])
+def test_corrected_biases_bring_mean_rates_and_outputs_closer(name, neuron):
+    snn, x = converted(name, neuron)
+    graph, steps = folded(name), 8
+    corrected = calibrate_biases(snn, graph, x, steps)
+    expected = run(graph, x.double())
+
+    def off(network_):
+        return float((simulate(network_, x, steps).output[-1] - expected).mean(0).abs().sum())
+
+    assert off(corrected) < 0.3 * off(snn)
+    assert corrected.sites is snn.sites
+
+
+def test_the_spike_norm_is_the_largest_charge_of_a_step():
+    shape = (8,)
+    conversion = convert(
+        trace(network("mlp")[0], shape, "mlp"), samples(shape, 20), recipe("sengupta2019").config(input_code="constant")
+    )
+    snn, x = conversion.snn, samples(shape, 20)
+    sites = list(snn.sites)
+    drives = {name: [] for name in sites}
+    for steps in range(1, STEPS + 1):
+        part = simulate_reference(snn, x, steps).counts
+        drives[sites[0]].append(part[sites[0]])
+    rates = torch.stack(drives[sites[0]])
+    spikes = torch.diff(rates, dim=0, prepend=torch.zeros_like(rates[:1]))
+    second = snn.graph[snn.graph[sites[1]].inputs[0]]
+    charge = (spikes @ second.op.weight.T.double() + second.op.bias) * snn.sites[sites[1]].threshold
+    assert float(snn.sites[sites[1]].threshold) == pytest.approx(float(charge.max()), rel=2e-3)
+
+
+def test_a_layer_that_nothing_reaches_is_named():
+    snn, x = converted("mlp", "if")
+    graph = folded("mlp")
+    start = {n.name: Threshold(torch.ones(1).double() * 1e9, "max") for n in graph.sites()}
+    silent = replace(snn, sites={k: replace(s, threshold=s.threshold * 1e9) for k, s in snn.sites.items()})
+    with pytest.raises(CalibrationError, match="no positive charge arrived"):
+        spike_norm(graph, -1e9 * x.abs() - 1e9, start, lambda found: _without_drive(silent))
+
+
+def _without_drive(snn):
+    nodes = [
+        replace(n, op=replace(n.op, weight=0 * n.op.weight, bias=None)) if isinstance(n.op, ir.Linear) else n
+        for n in snn.graph
+    ]
+    return replace(snn, graph=Graph(tuple(nodes), snn.graph.output))
+
+
+@pytest.mark.parametrize("scale", [1e4, 1e-4])
+@pytest.mark.parametrize("name", ["seed", "best-onebit", "best-signed", "li2021-light", "kim2020-channelwise"])
+def test_rescaled_channels_change_nothing(name, scale):
+    """Weights of a channel times s before a ReLU and 1/s after it: the same function, the same spikes."""
+    module = copy.deepcopy(network("mlp")[0])
+    shape, x = (8,), samples((8,), 20)
+    plain = convert(trace(module, shape, "mlp"), x, recipe(name).config(8))
+    layers = [m for m in module.modules() if isinstance(m, torch.nn.Linear)]
+    with torch.no_grad():
+        for first, second in itertools.pairwise(layers):
+            factor = torch.ones(first.out_features)
+            factor[::2], factor[1::2] = scale, 1 / scale
+            first.weight *= factor[:, None]
+            first.bias *= factor
+            second.weight /= factor
+    rescaled = convert(trace(module, shape, "mlp"), x, recipe(name).config(8))
+    a, b = simulate(plain.snn, x, 16).output[-1], simulate(rescaled.snn, x, 16).output[-1]
+    assert float((a - b).norm() / a.norm()) < 0.02
+
+
+def test_a_configuration_without_a_recipe_says_so():
+    assert ConvertConfig().recipe == "none"
+    assert math.isinf(recipe("best-onebit").config().taus_s[0])
