@@ -124,10 +124,12 @@ def verify(
 
 @_app.command(epilog="Example: python -m zoo export fashion-cnn-relu model.pt")
 def export(
-    name: _Name, file: Annotated[Path, typer.Argument(metavar="FILE", help="File to write, e.g. model.pt.")]
+    name: _Name,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="File to write, e.g. model.pt or model.pt2.")],
 ) -> None:
-    """Write a network as a model.pt, the whole module."""
-    export_module(zoo.load(name).module, file)
+    """Write a network as a model.pt, the whole module, or as a model.pt2 of torch.export."""
+    network = zoo.load(name)
+    export_module(network.module, file, network.sample_shape)
     _out.print(f"wrote {file}")
 
 

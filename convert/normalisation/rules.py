@@ -10,8 +10,8 @@ ltb          lam <- lam + 2 mean(relu(a - lam)) from 0, a number of times (Bu et
              balancing); few times suit few steps, many times many
 spike-norm   the largest charge per step in the spiking network: see `spike_norm.py`
 
-Each is per channel or per layer, on magnitudes where an activation takes both signs. A channel that was never active
-has nothing to say; it gets the layer's value.
+Each is per channel or per layer. A channel that was never active has nothing to say; it gets the size of what drives
+it, which is in the unit of that channel: the layer's value could be off by orders of magnitude.
 """
 
 from __future__ import annotations

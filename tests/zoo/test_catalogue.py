@@ -196,6 +196,16 @@ def test_the_header_is_plain_json_with_the_promised_keys():
     }  # fmt: skip
 
 
+def test_a_network_with_classes_of_its_own_goes_to_torch_export_only(tmp_path):
+    network = zoo.load("fashion-resnet20")
+    with pytest.raises(zoo.ZooError, match=r"classes of its own \(ResidualBlock\).*\.pt2"):
+        export_module(network.module, tmp_path / "model.pt", network.sample_shape)
+    assert not list(tmp_path.iterdir())
+    export_module(network.module, tmp_path / "model.pt2", network.sample_shape)
+    x = torch.rand(3, *network.sample_shape)
+    torch.testing.assert_close(torch.export.load(tmp_path / "model.pt2").module()(x), network.module(x))
+
+
 def test_an_exported_module_loads_with_weights_only(tmp_path):
     network = zoo.load("fashion-cnn-tanh")
     export_module(network.module, tmp_path / "model.pt")
