@@ -62,7 +62,7 @@ _PLAIN = {**_IF, "v_threshold": 1.0, "per_channel": False}
 def _calibrated(steps: int) -> dict[str, Any]:
     """Thresholds for half the steps, so that rates reach their goal early; every neuron's start fitted."""
     return {
-        "mse_steps": max(1, steps // 2), "potential_steps": steps, "potential_per_neuron": True, "calibrated_on": 256,
+        "mse_steps": max(1, steps // 2), "potential_steps": steps, "potential_per_neuron": True, "calibrated_on": 1000,
     }  # fmt: skip
 
 
@@ -111,7 +111,7 @@ RECIPES: dict[str, Recipe] = {
                differs="balanced on the histogram of the activations, not along a clipped forward pass"),
         Recipe("multi-threshold", "Huang et al., ICML 2025",
                "four spike values 1, 1/2, 1/4, 1/8, signed, per-channel mse thresholds: several bits per spike",
-               lambda steps: {**_IF, "spike_values": 4, "mse_steps": 8 * steps},
+               lambda steps: {**_IF, "spike_values": 4, "mse_steps": 2 * steps},
                differs="thresholds by mse instead of threshold iteration; rate code instead of differential coding"),
         Recipe("exact", "Xie et al. (ST-BIF), SpikeZIP; You et al., ICML 2024",
                "signed spikes until no neuron can fire: bit for bit the quantised network (--levels)",
