@@ -272,7 +272,8 @@ def _bars() -> Iterator[Progress]:
     try:
         yield bars
     finally:
-        bars.stop()
+        if bars.tasks:
+            bars.stop()
 
 
 def _advance(bars: Progress, tasks: dict[str, TaskID], label: str, stage: str, done: int, total: int) -> None:

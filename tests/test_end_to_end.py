@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -221,19 +222,22 @@ def test_bad_input_gets_one_message_and_exit_2(bad, arguments, words):
 
 
 def test_unsupported_operations_are_refused_before_any_data_are_touched(tmp_path):
-    layers = nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.GELU(), nn.LayerNorm(8), nn.Linear(8, 10))
+    layers = nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.GLU(), nn.LayerNorm(4), nn.Linear(4, 10))
     torch.save(layers, tmp_path / "model.pt")
     header_only = tmp_path / "nan.npz"  # its values would be refused on loading
     np.savez(header_only, x=np.full((5, 1, 8, 8), np.nan, dtype=np.float32), y=np.zeros(5, dtype=np.int64))
     done = convert("model.pt", "--data", f"npz:{header_only}", cwd=tmp_path)
-    assert done.returncode == 2 and "gelu" in done.stderr and "layer_norm" in done.stderr
+    assert done.returncode == 2 and "glu" in done.stderr and "layer_norm" in done.stderr
     assert "2:" in done.stderr and "3:" in done.stderr, "the places in the model"
 
 
 def test_ctrl_c_leaves_nothing_behind(tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "convert", "zoo:digits-relu", "--steps", "50000", "--out", "out"]
-    process = subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True)
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a job in the background would ignore it
+    process = subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True, preexec_fn=heard
+    )
     deadline = time.monotonic() + 120
     while not any(tmp_path.glob(".out.*")) and time.monotonic() < deadline and process.poll() is None:
         time.sleep(0.05)

@@ -6,6 +6,7 @@ import json
 import random
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -37,7 +38,8 @@ def harmless(content: bytes) -> None:
         assert finite(snn)
         width = snn.graph.input.shape
         if len(width) == 1 and width[0] < 1000:
-            simulate(snn, torch.rand(2, *width), 2)
+            with suppress(ConvertError):  # such as a quantum that no longer is 1
+                simulate(snn, torch.rand(2, *width), 2)
     assert time.perf_counter() - begin < 60  # it does not hang
 
 
