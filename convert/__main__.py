@@ -12,11 +12,12 @@ import shlex
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
@@ -40,9 +41,12 @@ from convert.writing.nir_wiring import nir_library
 from evaluate.comparison import compare
 from evaluate.errors import EvaluateError
 from evaluate.fidelity import export_nir
+from evaluate.goals import COSTS, read_goal
 from evaluate.job import Request, inspect, perform
 from evaluate.records import Run, write_atomically, write_run
-from reports import ReportError, comparison_page, comparison_text, render, summary
+from evaluate.search import Order, as_record, best_so_far, choose, confirming, search
+from evaluate.trials import Bench
+from reports import ReportError, comparison_page, comparison_text, render, search_page, search_text, summary
 from zoo.errors import ZooError
 
 __all__ = ["app", "main"]
@@ -83,6 +87,10 @@ EXAMPLES = """Examples:
 \b
   python -m convert zoo:fashion-cnn-relu --recipe all --steps 4,8,16 --for-steps 8 --limit 1000
       every recipe on the same samples, in one table
+
+\b
+  python -m convert zoo:fashion-cnn-relu --auto "accuracy_drop<=0.5pp" --minimise latency
+      search for the recipe that answers soonest within half a point of the ANN
 """
 
 RECIPE = f"How to convert: {', '.join(RECIPES)}; or all, which compares them."
@@ -100,6 +108,10 @@ ACTIVATION = "For the weights of a plain stack of linear layers: relu, tanh, sig
 TRUST = "Read a TorchScript file, which executes it."
 TASK = "What is scored: classes, binary, labels, regression or heads; auto: by outputs and labels."
 LEVELS = "For --recipe exact: levels of the quantised network [15]."
+AUTO = "Search for a conversion that keeps this: accuracy_drop<=0.5pp or agreement>=99%."
+MINIMISE = f"For --auto: what is to be least: {', '.join(COSTS)}."
+TRIALS = "For --auto: trials in all; those in the storage count."
+STORAGE = "For --auto: database that keeps the trials, such as sqlite:///search.db. Default: MODEL.search.db"
 SHAPE = "Shape of one sample, where neither the model nor data tell."
 SUFFIXES = (".pt", ".pth", ".pt2", ".ts", ".ckpt", ".bin", ".onnx", ".safetensors", ".skops")
 """What a model file is usually called; the output folder is named without it."""
@@ -144,6 +156,10 @@ def main(
         str, typer.Option(metavar="LOW,HIGH", help="Range of the inputs, where there are no samples.")
     ] = "0,1",
     seed: Annotated[int, typer.Option(help="For the draw of calibration samples, noise and Poisson input.")] = 0,
+    auto: Annotated[str | None, typer.Option(metavar="GOAL", help=AUTO)] = None,
+    minimise: Annotated[str, typer.Option(help=MINIMISE)] = "latency",
+    trials: Annotated[int, typer.Option(help=TRIALS)] = 30,
+    auto_storage: Annotated[str | None, typer.Option(metavar="URL", help=STORAGE)] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     memory_mb: Annotated[int, typer.Option(help="Memory for the spikes held at a time.")] = 32,
     task: Annotated[str, typer.Option(help=TASK)] = "auto",
@@ -182,6 +198,10 @@ def main(
         folder = out or _folder(model)
         if recipe_name == "all":
             _compare(request, configs, out or folder.with_suffix(".recipes"), json_output)
+        if auto is not None:
+            storage = auto_storage or f"sqlite:///{folder.with_name(folder.name.removesuffix('.snn') + '.search.db')}"
+            order = Order(read_goal(auto), minimise, trials, storage, changes)
+            _search(request, order, folder, nir, json_output)
         run = _job(request, folder, nir)
     except (ConvertError, ZooError, EvaluateError, ReportError) as error:
         _fail(str(error))
@@ -220,6 +240,35 @@ def _compare(request: Request, configs: dict[str, ConvertConfig], out: Path, jso
         write_atomically(folder / "recipes.json", text.encode())
         write_atomically(folder / "report.md", comparison_page(record).encode())
     sys.stdout.write(text if json_output else comparison_text(record) + f"Report: {out / 'report.md'}\n")
+    raise SystemExit(0)
+
+
+def _search(request: Request, order: Order, out: Path, nir: bool, json_output: bool) -> NoReturn:
+    """Search, confirm what was chosen, and write its folder with the search beside it."""
+    bench = Bench.open(replace(request, command=request.command.replace(order.storage, "URL")), order.goal)
+    finished = 0
+    try:
+        with _bars() as bars:
+            bars.start()
+            bar = bars.add_task("search", total=order.trials)
+
+            def tell(done: int, points: Sequence[dict[str, Any]]) -> None:
+                nonlocal finished
+                finished = done
+                best = f", best so far {best_so_far(points, order)}" if points else ""
+                bars.update(bar, completed=done, description=f"search{best}")
+
+            points = search(bench, order, tell)
+    except KeyboardInterrupt:
+        notice.print(f"convert: interrupted; {finished} trials are kept, and the same command goes on", markup=False)
+        raise SystemExit(130) from None
+    choice = choose(points, order.goal, order.minimise)
+    run = _job(confirming(bench, choice, order), out, nir)
+    record = as_record(bench, points, order, choice, run)
+    text = json.dumps(record, indent=2) + "\n"
+    write_atomically(out / "search.json", text.encode())
+    write_atomically(out / "search.md", search_page(record).encode())
+    sys.stdout.write(text if json_output else search_text(record) + f"Report: {out / 'search.md'}\n")
     raise SystemExit(0)
 
 

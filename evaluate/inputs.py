@@ -12,7 +12,7 @@ from torch import Tensor
 import zoo
 from convert.errors import ConfigError, InputShapeError
 
-__all__ = ["SYNTHETIC_SAMPLES", "Inputs", "Wanted", "gather"]
+__all__ = ["SYNTHETIC_SAMPLES", "Inputs", "Wanted", "calibration_samples", "gather"]
 
 SYNTHETIC_SAMPLES = 256
 """How many samples of noise stand in for data that nobody named."""
@@ -66,6 +66,18 @@ def gather(wanted: Wanted, shape: tuple[int, ...]) -> Inputs:
         "labels": scored.y is not None, "sample_shape": list(shape), "split_note": dataset.split_note,
     }  # fmt: skip
     return Inputs(x, scored.y, fitted, described, record, _overlap(x, fitted, wanted))
+
+
+def calibration_samples(wanted: Wanted, shape: tuple[int, ...]) -> zoo.Samples | None:
+    """The calibration samples of `gather` with their labels, which `gather` has no use for; None without data.
+
+    The samples that are scored are not read. More `calibration_samples` begin with those of fewer.
+    """
+    spec = wanted.calibration or wanted.data
+    if spec is None:
+        return None
+    drawn = _fitting(zoo.open_dataset(spec), wanted.calibration is not None, wanted)
+    return zoo.Samples(_shaped(drawn.x, shape, spec), drawn.y, drawn.split)
 
 
 def _calibration(

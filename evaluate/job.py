@@ -36,7 +36,7 @@ from evaluate.records import Metric, Run
 from evaluate.runner import measure
 from evaluate.tasks import TASKS, Plan, plan
 
-__all__ = ["Export", "Report", "Request", "inspect", "perform"]
+__all__ = ["Export", "Report", "Request", "inspect", "perform", "read_model", "wanted"]
 
 Report = Callable[[str, int, int], None]
 """Called with the stage, the samples done since the last call, and how many the stage has in all."""
@@ -163,8 +163,8 @@ def _reopened(request: Request) -> _Prepared | None:
     _refuse_conversion_options(request)
     network = load(source.path)
     seconds = {"read": time.perf_counter() - begin}
-    wanted = Wanted(request.data, None, request.limit, 1, request.seed, *request.config.input_range)
-    inputs = gather(wanted, network.graph.input.shape)
+    alone = Wanted(request.data, None, request.limit, 1, request.seed, *request.config.input_range)
+    inputs = gather(alone, network.graph.input.shape)
     made = {"spec": None, "samples": 0, "note": "the artefact's own thresholds",
             "sha256": network.provenance.get("calibration_sha256", "none")}  # fmt: skip
     inputs = replace(inputs, calibration=None, calibration_record=made)
@@ -209,20 +209,33 @@ def _origin(network: SpikingNetwork) -> tuple[str, ...]:
 
 def _converted(request: Request, report: Report) -> _Prepared:
     begin = time.perf_counter()
-    model = _open(request.model, request.hints)
-    spec = request.data or model.data
-    traced, shape, notes = _trace(model, None if spec is None else zoo.open_dataset(spec), request)
+    model, traced, shape, notes = read_model(request)
     read = time.perf_counter()
-    config = request.config
-    inputs = gather(
-        Wanted(spec, request.calibration, request.limit, request.calibration_samples, request.seed,
-               *config.input_range), shape,
-    )  # fmt: skip
+    inputs = gather(wanted(request, model), shape)
     asked = plan(request.task, heads_of(traced.graph, traced.heads), inputs.labels)
     conversion = _convert(request, model, traced, inputs, report)
     seconds = {"read": read - begin, "convert": time.perf_counter() - read}
     case = _case(request, _described(model, request.hints), inputs)
     return _Prepared(conversion, inputs, case, asked, seconds, (*model.notes, *notes))
+
+
+def read_model(request: Request) -> tuple[Model, Traced, tuple[int, ...], tuple[str, ...]]:
+    """The model of `request`, its graph, the shape of its samples, and notes; no sample is loaded.
+
+    Raises
+    ------
+    ConvertError, zoo.ZooError
+        The file cannot be read or converted, or the shape of its samples is not known.
+    """
+    model = _open(request.model, request.hints)
+    spec = request.data or model.data
+    return model, *_trace(model, None if spec is None else zoo.open_dataset(spec), request)
+
+
+def wanted(request: Request, model: Model) -> Wanted:
+    """The samples that `request` names, or else the model."""
+    return Wanted(request.data or model.data, request.calibration, request.limit, request.calibration_samples,
+                  request.seed, *request.config.input_range)  # fmt: skip
 
 
 def inspect(request: Request) -> Inspection:

@@ -6,6 +6,7 @@ markup        Markdown from the text of others      tables      the rows of a ru
 citations     published numbers with their sources  canvas      the look of the figures
 figures       accuracy and energy over steps        efficiency  SynOps per joule, beside chips and biology
 comparison    several recipes on one network as a table
+searches      what a search found: its front, its choice, and how that did on samples it had not seen
 pages         render(): report.md and its figures   errors      the error tree
 """
 
@@ -13,5 +14,6 @@ from reports.comparison import comparison_page, comparison_text
 from reports.digest import summary
 from reports.errors import ReportError
 from reports.pages import render
+from reports.searches import search_page, search_text
 
-__all__ = ["ReportError", "comparison_page", "comparison_text", "render", "summary"]
+__all__ = ["ReportError", "comparison_page", "comparison_text", "render", "search_page", "search_text", "summary"]
