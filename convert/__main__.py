@@ -107,6 +107,7 @@ ARCH = "For a file of weights: the network's code, such as net.py:Net or 'net.py
 ACTIVATION = "For the weights of a plain stack of linear layers: relu, tanh, sigmoid, leaky_relu, gelu, silu or elu."
 TRUST = "Read a TorchScript file, which executes it."
 TASK = "What is scored: classes, binary, labels, regression or heads; auto: by outputs and labels."
+DIAGNOSE = "Also say where and why accuracy was lost, layer by layer, and which command helps."
 LEVELS = "For --recipe exact: levels of the quantised network [15]."
 AUTO = "Search for a conversion that keeps this: accuracy_drop<=0.5pp or agreement>=99%."
 MINIMISE = f"For --auto: what is to be least: {', '.join(COSTS)}."
@@ -166,6 +167,7 @@ def main(
     check: Annotated[
         bool, typer.Option("--check", help="Only say what would become of every operation; no data are loaded.")
     ] = False,
+    diagnose: Annotated[bool, typer.Option("--diagnose", help=DIAGNOSE)] = False,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Output folder. Default: MODEL.snn")] = None,
     nir: Annotated[bool, typer.Option("--nir", help=NIR)] = False,
     json_output: Annotated[
@@ -192,6 +194,7 @@ def main(
             calibration_samples, seed, device, memory_mb,
             None if input_shape is None else _integers("--input-shape", input_shape),
             shlex.join(["python", "-m", "convert", *sys.argv[1:]]), task, Hints(arch, activation, trust),
+            diagnose,
         )  # fmt: skip
         if check:
             _check(request, json_output)

@@ -29,11 +29,13 @@ from convert.reading.tracing import Traced
 from convert.recipes import recipe
 from convert.writing.artefact import load
 from evaluate.assembly import Case, assemble
+from evaluate.diagnosis import diagnose, samples_within
 from evaluate.exactness import exactness_metrics, measure_exact
 from evaluate.inputs import Inputs, Wanted, gather
 from evaluate.inspection import Inspection
 from evaluate.records import Metric, Run
 from evaluate.runner import measure
+from evaluate.remedies import verdict
 from evaluate.tasks import TASKS, Plan, plan
 
 __all__ = ["Export", "Report", "Request", "inspect", "perform", "read_model", "wanted"]
@@ -63,6 +65,8 @@ class Request:
         One of `evaluate.tasks.TASKS`.
     hints : Hints
         What the user says about the model file: its code, its activation, that it is trusted.
+    diagnose : bool
+        Whether to say where and why accuracy was lost.
 
     Raises
     ------
@@ -84,6 +88,7 @@ class Request:
     command: str = ""
     task: str = "auto"
     hints: Hints = field(default_factory=Hints)
+    diagnose: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what can be refused before anything is read."""
@@ -139,7 +144,20 @@ def perform(
     notes = (*prepared.notes, *inputs.notes)
     run = assemble(prepared.case, conversion, measured, inputs.labels, prepared.seconds, notes, asked)
     exports = () if export is None else export(conversion.snn, inputs.x)
-    return replace(run, metrics=(*run.metrics, *more), exports=tuple(exports)), conversion
+    found_wrong = _diagnosis(request, prepared, report) if request.diagnose else {}
+    return replace(run, metrics=(*run.metrics, *more), exports=tuple(exports), diagnosis=found_wrong), conversion
+
+
+def _diagnosis(request: Request, prepared: _Prepared, report: Report) -> dict[str, Any]:
+    """Where and why accuracy was lost, or why there is nothing to say."""
+    conversion, x, steps = prepared.conversion, prepared.inputs.x, request.steps[-1]
+    if conversion.snn.code == "exact":
+        return {"verdict": ["nothing is lost but quantisation: the spiking network is its quantised network"]}
+    if conversion.ann is None:
+        return {"verdict": ["unmeasured: the file holds no original to compare with; diagnose its conversion"]}
+    x = x[: samples_within(conversion.snn, steps, len(x))]
+    found = diagnose(conversion, x, steps, prepared.asked, request.seed, lambda n: report("diagnose", n, len(x)))
+    return {**found, "verdict": verdict(found, conversion, request.command)}
 
 
 @dataclass(frozen=True, eq=False)

@@ -90,6 +90,8 @@ class Run:
     notes: tuple[str, ...] = ()
     exports: tuple[dict[str, Any], ...] = ()
     """Verdicts on exported files, one for each form, target and reading."""
+    diagnosis: dict[str, Any] = field(default_factory=dict)
+    """Where and why accuracy was lost, where it was asked for; see `evaluate.diagnosis`."""
     schema: str = field(default=SCHEMA)
 
     def metric(self, name: str) -> Metric:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from evaluate.records import Metric, Run
 from reports import exact, findings, fits
-from reports.fields import branch, check, entries, metric, number, plain, text
+from reports.fields import branch, check, entries, metric, number, plain, sentences, text
 from reports.quantities import UNMEASURED, count, quantity
 
 __all__ = ["converted", "data", "summary"]
@@ -50,6 +50,8 @@ def summary(run: Run) -> list[str]:
         lines |= {"Exactness": exact.exactness(run), "Quiescence": exact.quiescence(run)}
     if heads := fits.heads(run):
         lines["Outputs"] = "; ".join(heads)
+    lines |= {("Diagnosis", "Where", "Why", "Remedy")[min(i, 3)]: line
+              for i, line in enumerate(sentences(run.diagnosis, "verdict"))}  # fmt: skip
     return [plain(f"{label}: {line}").replace(UNMEASURED, UNMEASURED.strip("*")) for label, line in lines.items()]
 
 

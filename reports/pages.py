@@ -87,6 +87,7 @@ def page(run: Run) -> str:
         "case": _case(run),
         "command": text(run.case, "command").replace("`", "'"),
         "alt": _alt(run),
+        "diagnosed": sentences(run.diagnosis, "verdict"),
     }
     return f"{_template().render(context)}\n"
 

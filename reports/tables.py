@@ -12,6 +12,7 @@ from reports.quantities import UNMEASURED, count, interval, joules, percent, qua
 
 __all__ = [
     "coverage",
+    "diagnosis",
     "exports",
     "facts",
     "metrics",
@@ -120,6 +121,21 @@ def coverage(run: Run) -> str:
     keys = ("place", "op", "fate", "becomes", "why")
     rows = entries(run.case, "coverage")
     return table(["place", "operation", "fate", "becomes", "why"], ([text(row, k) for k in keys] for row in rows))
+
+
+def diagnosis(run: Run) -> str:
+    """The error budget and the blame of every population, the most blamed first."""
+    parts = ("inherited", "clipping", "rounding", "leak", "unevenness")
+    rows = []
+    for row in entries(run.diagnosis, "layers"):
+        shares = branch(row, "shares")
+        blame = [number(row, "given_back"), number(row, "alone"), *(number(shares, part) for part in parts)]
+        correlation, error = number(row, "correlation"), number(row, "relative_rms_error")
+        cells = ["" if value is None else f"{100 * value:.1f} %" for value in (error, *blame)]
+        fit = "" if correlation is None else f"{correlation:.4f}"
+        rows.append([text(row, "name"), fit, *cells, _count(row, "dead"), _count(row, "saturated")])
+    headers = ["layer", "correlation", "rms error", "given back", "alone", *parts, "dead", "saturated"]
+    return table(headers, rows)
 
 
 def exports(run: Run) -> str:
