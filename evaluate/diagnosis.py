@@ -7,8 +7,9 @@ arrived, f the activation and lam the threshold, the error telescopes into five 
     clipping     clamp(f(lam d), -lam, lam) - f(lam d)  one spike per step is the most there is
     rounding     rate of the neuron without leak and filter, started at zero, at the constant drive d, times lam,
                  minus the clipped activation: the staircase of T levels
-    leak         the same with its leak, minus the same without
-    unevenness   lam count / T minus that: order and delay of spikes, and what the calibrated start makes up for
+    unevenness   the same neuron on the train that really came, minus that: order and delay of spikes, and what the
+                 calibrated start makes up for
+    leak         lam count / T minus that: what the leak of the membrane takes from the same train
 
 Their sum is the error, exactly. The share of a part is E[part error] / E[error^2], so shares add up to one exactly; a
 part that makes up for another one has a negative share. The mean squares of the parts do not add up (they are
@@ -47,7 +48,7 @@ _WORK = 4e10
 _ROOM = 2e7
 """Values of one node that are held at a time."""
 
-PARTS = ("inherited", "clipping", "rounding", "leak", "unevenness")
+PARTS = ("inherited", "clipping", "rounding", "unevenness", "leak")
 
 
 @dataclass
@@ -186,21 +187,16 @@ class _Findings:
         drive = whole.drives[name]
         received = apply(node.op, drive * lam)
         clipped = received.clamp(-lam.expand_as(received), lam.expand_as(received))
-        plain, leaky = self._constant(site, drive)
+        plain, lossless = self._constant(site, drive), whole.lossless[name] * lam
         rate = whole.trains[name].sum(0) / self.steps * lam
-        parts = (received - a, clipped - received, plain - clipped, leaky - plain, rate - leaky)
+        parts = (received - a, clipped - received, plain - clipped, lossless - plain, rate - lossless)
         self.sums[name].add(a, rate, parts, lam, channel_axis(self.conversion.folded, node))
 
-    def _constant(self, site: Site, drive: Tensor) -> tuple[Tensor, Tensor]:
-        """Lam times the rate at a constant drive, started at zero: without leak, and with it."""
+    def _constant(self, site: Site, drive: Tensor) -> Tensor:
+        """Lam times the rate at a constant drive, started at zero, without leak."""
         rested = replace(site, initial=torch.zeros_like(site.initial))
         ideal = replace(rested, neuron=replace(site.neuron, tau_mem_s=math.inf, tau_syn_s=0.0))
-
-        def rate(of: Site) -> Tensor:
-            return respond(of, drive[None], self.steps, self.network.dt_s).sum(0) / self.steps * site.threshold
-
-        plain = rate(ideal)
-        return plain, plain if math.isinf(site.neuron.tau_mem_s) else rate(rested)
+        return respond(ideal, drive[None], self.steps, self.network.dt_s).sum(0) / self.steps * site.threshold
 
     def record(self, n: int) -> dict[str, Any]:
         """Plain JSON for the run file, the most blamed population first."""

@@ -12,8 +12,9 @@ to the rounding of weights to their lattice.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -69,6 +70,8 @@ class Hybrid:
     """Population -> what it sent."""
     drives: dict[str, Tensor] = field(default_factory=dict)
     """Population -> mean charge per step that it received, (batch, *shape)."""
+    lossless: dict[str, Tensor] = field(default_factory=dict)
+    """Population -> the rate that the same train gives without the leak of the membrane, (batch, *shape)."""
 
     def __post_init__(self) -> None:
         """Where the synaptic filter stands."""
@@ -112,6 +115,10 @@ class Hybrid:
             sent = (apply(node.op, mean * site.threshold) / site.threshold)[None]
         else:
             sent = respond(site, drive, self.steps, self.network.dt_s)
+            ideal = replace(site, neuron=replace(site.neuron, tau_mem_s=math.inf))
+            leaks = site.neuron.tau_mem_s < math.inf
+            kept = respond(ideal, drive, self.steps, self.network.dt_s) if leaks else sent
+            self.lossless[node.name] = kept.sum(0) / self.steps
         self.trains[node.name] = sent
         return sent
 

@@ -34,8 +34,8 @@ from evaluate.exactness import exactness_metrics, measure_exact
 from evaluate.inputs import Inputs, Wanted, gather
 from evaluate.inspection import Inspection
 from evaluate.records import Metric, Run
-from evaluate.runner import measure
 from evaluate.remedies import verdict
+from evaluate.runner import measure
 from evaluate.tasks import TASKS, Plan, plan
 
 __all__ = ["Export", "Report", "Request", "inspect", "perform", "read_model", "wanted"]

@@ -110,7 +110,7 @@ def test_the_choice_is_confirmed_by_the_network_that_was_searched(tmp_path):
     points = search(bench, wish)
     choice = choose(points, GOAL, "latency")
     run, conversion = perform(confirming(bench, choice, wish))
-    assert run.case["calibration"]["samples"] == len(bench.fit) == 80
+    assert run.case["calibration"]["samples"] == len(bench.fit) > 0
     record = as_record(bench, points, wish, choice, run)
     assert record["trials"] == 2 and record["confirmed"]["metrics"]["snn.accuracy"]["samples"] == 60
     assert record["data"]["split"] == "test" and record["held_out"]["split"] == "train"
