@@ -81,7 +81,7 @@ class Bench:
                 f"--auto: got {0 if drawn is None else len(drawn)} calibration samples; expected 2 at least, to fit "
                 "networks and to compare them: name samples with --data or --calibration"
             )
-        size = min(request.calibration_samples, len(drawn) // 2)
+        size = min(request.calibration_samples, max(len(drawn) - most, len(drawn) // 2))
         order = torch.arange(len(drawn))
         fit, held_out = drawn.take(order[:size]), drawn.take(order[size : size + most])
         asked = plan(request.task, heads_of(traced.graph, traced.heads), held_out.y)
