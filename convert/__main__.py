@@ -201,6 +201,8 @@ def main(
         folder = out or _folder(model)
         if recipe_name == "all":
             _compare(request, configs, out or folder.with_suffix(".recipes"), json_output)
+        if auto is not None and recipe_name != "seed":
+            raise ConfigError(f"--auto: got --recipe {recipe_name} as well; expected one: --auto chooses the recipe")
         if auto is not None:
             storage = auto_storage or f"sqlite:///{folder.with_name(folder.name.removesuffix('.snn') + '.search.db')}"
             order = Order(read_goal(auto), minimise, trials, storage, changes)

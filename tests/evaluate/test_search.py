@@ -11,6 +11,8 @@ from evaluate.job import Request, perform
 from evaluate.search import SPACE, Order, as_record, choose, confirming, front, search
 from evaluate.trials import Bench
 
+pytest.importorskip("optuna")
+
 GOAL = Goal("accuracy_drop", 0.02)
 REQUEST = Request("zoo:digits-relu", steps=(4, 8), limit=60, calibration_samples=80)
 
