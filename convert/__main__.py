@@ -107,7 +107,7 @@ ARCH = "For a file of weights: the network's code, such as net.py:Net or 'net.py
 ACTIVATION = "For the weights of a plain stack of linear layers: relu, tanh, sigmoid, leaky_relu, gelu, silu or elu."
 TRUST = "Read a TorchScript file, which executes it."
 TASK = "What is scored: classes, binary, labels, regression or heads; auto: by outputs and labels."
-DIAGNOSE = "Also say where and why accuracy was lost, layer by layer, and which command helps."
+DIAGNOSE = "Also say where and why accuracy was lost, layer by layer, and which command may help."
 LEVELS = "For --recipe exact: levels of the quantised network [15]."
 AUTO = "Search for a conversion that keeps this: accuracy_drop<=0.5pp or agreement>=99%."
 MINIMISE = f"For --auto: what is to be least: {', '.join(COSTS)}."

@@ -149,14 +149,19 @@ def perform(
 
 
 def _diagnosis(request: Request, prepared: _Prepared, report: Report) -> dict[str, Any]:
-    """Where and why accuracy was lost, or why there is nothing to say."""
-    conversion, x, steps = prepared.conversion, prepared.inputs.x, request.steps[-1]
+    """Where and why accuracy was lost, or why there is nothing to say.
+
+    It looks at calibration samples, the last ones first: who chose a remedy on the scored ones would tune to them.
+    """
+    conversion, steps, samples = prepared.conversion, request.steps[-1], prepared.inputs.calibration
+    x = prepared.inputs.x if samples is None else samples.flip(0)
     if conversion.snn.code == "exact":
         return {"verdict": ["nothing is lost but quantisation: the spiking network is its quantised network"]}
     if conversion.ann is None:
         return {"verdict": ["unmeasured: the file holds no original to compare with; diagnose its conversion"]}
     x = x[: samples_within(conversion.snn, steps, len(x))]
-    found = diagnose(conversion, x, steps, prepared.asked, request.seed, lambda n: report("diagnose", n, len(x)))
+    unlabelled = replace(prepared.asked, truths=(None,) * len(prepared.asked.tasks))
+    found = diagnose(conversion, x, steps, unlabelled, request.seed, lambda n: report("diagnose", n, len(x)))
     return {**found, "verdict": verdict(found, conversion, request.command)}
 
 

@@ -38,7 +38,7 @@ def verdict(found: Mapping[str, Any], conversion: Conversion, command: str) -> l
     """What was lost, where, why, and the remedy with its command."""
     steps, n, same = found["steps"], found["samples"], found["snn"]["agreement"]
     kept = "" if same is None else f", agreement {100 * same:.1f} %"
-    lines = [f"on the first {n} scored samples after {steps} steps{kept}"]
+    lines = [f"on {n} calibration samples after {steps} steps{kept}"]
     if not found["layers"]:
         return lines
     worst = max(found["layers"], key=lambda row: row["given_back"])
