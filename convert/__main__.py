@@ -12,7 +12,7 @@ import shlex
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
@@ -187,6 +187,7 @@ def main(
             "input_low": low, "input_high": high, "exact_levels": levels,
         }  # fmt: skip
         changes = {option: value for option, value in said.items() if value is not None}
+        _refuse_idle(recipe_name, changes, diagnose)
         names = list(RECIPES) if recipe_name == "all" else [recipe_name]
         configs = {name: recipe(name).config(for_steps, **changes) for name in names}
         request = Request(
@@ -231,6 +232,19 @@ def _job(request: Request, out: Path, nir: bool) -> Run:
         write_run(run, folder / "run.json")
         render(run, folder)
     return run
+
+
+def _refuse_idle(name: str, changes: Mapping[str, object], diagnose: bool) -> None:
+    """An option that the recipe would ignore is refused rather than ignored."""
+    of_rates = ("neuron", "tau_mem_ms", "tau_syn_ms", "signed", "spike_values", "readout_delay", "potential_steps")
+    idle = [option for option in of_rates if option in changes] if name == "exact" else []
+    idle += ["exact_levels"] if "exact_levels" in changes and name not in ("exact", "all") else []
+    if idle:
+        names = {"potential_steps": "no-potentials", "exact_levels": "levels"}
+        flags = ", ".join(f"--{names.get(option, option).replace('_', '-')}" for option in idle)
+        raise ConfigError(f"{flags}: has no effect with --recipe {name}; leave it out, or choose another recipe")
+    if diagnose and name == "all":
+        raise ConfigError("--diagnose: got --recipe all; expected one recipe: name the one to diagnose")
 
 
 def _compare(request: Request, configs: dict[str, ConvertConfig], out: Path, json_output: bool) -> NoReturn:

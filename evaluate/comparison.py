@@ -52,7 +52,7 @@ def compare(
             rows.append({"recipe": name, "failed": str(error)})
             continue
         keep(name, run)
-        rows.append(_row(name, run, len(conversion.snn.sites)))
+        rows.append(_row(name, run, len(conversion.snn.sites), request.steps))
     assert run is not None  # at least one recipe ran
     case = {key: run.case[key] for key in ("model", "data", "calibration", "task")}
     return {"schema": SCHEMA, "case": case, "steps": list(request.steps), "rows": rows,
@@ -60,7 +60,7 @@ def compare(
             "environment": run.environment}  # fmt: skip
 
 
-def _row(name: str, run: Run, layers: int) -> dict[str, Any]:
+def _row(name: str, run: Run, layers: int, steps: Sequence[int]) -> dict[str, Any]:
     entry = RECIPES.get(name)
     config = run.case["config"]
     simulated = any(config[key] for key in ("potential_steps", "bias_steps")) or config["rule"] == "spike-norm"
@@ -69,9 +69,9 @@ def _row(name: str, run: Run, layers: int) -> dict[str, Any]:
         "source": entry.source if entry else "",
         "differs": entry.differs if entry else "",
         "run": run.id,
-        "curve": [_point(point) for point in run.curves["steps"]],
+        "curve": [_point(run.curves["steps"], t) for t in steps],
         "payload_bits": _value(run, "spikes.payload_bits"),
-        "sequential_latency_steps": config["steps"] + layers - 1,
+        "sequential_latency_steps": run.curves["steps"][-1]["steps"] + layers - 1,
         "look_ahead_steps": 0,
         "calibration_samples": run.case["calibration"]["samples"],
         "simulated_samples": config["calibrated_on"] if simulated else 0,
@@ -79,9 +79,11 @@ def _row(name: str, run: Run, layers: int) -> dict[str, Any]:
     }
 
 
-def _point(point: dict[str, Any]) -> dict[str, Any]:
-    wanted: Sequence[str] = ("steps", "accuracy", "agreement", "spikes_per_neuron", "synops", "energy_snn_j")
-    return {key: point.get(key) for key in wanted}
+def _point(curve: Sequence[dict[str, Any]], steps: int) -> dict[str, Any]:
+    """What holds after so many steps: an exact network that came to rest earlier stays as it is."""
+    wanted = ("accuracy", "agreement", "spikes_per_neuron", "synops", "energy_snn_j")
+    known = [point for point in curve if point["steps"] <= steps]
+    return {"steps": steps} | {key: known[-1].get(key) if known else None for key in wanted}
 
 
 def _value(run: Run, name: str) -> float | None:

@@ -70,7 +70,8 @@ def _cells(row: Record, n: int | None) -> list[str]:
     seconds = row["convert_seconds"]
     return [
         row["recipe"], *(_share(point["accuracy"], n) for point in row["curve"]), _share(last["agreement"], n),
-        f"{last['spikes_per_neuron']:.2f}", f"{row['payload_bits']:.0f}", f"{row['sequential_latency_steps']}",
+        "unmeasured" if last["spikes_per_neuron"] is None else f"{last['spikes_per_neuron']:.2f}",
+        f"{row['payload_bits']:.0f}", f"{row['sequential_latency_steps']}",
         samples if seconds is None else f"{samples}, {seconds:.0f} s",
     ]  # fmt: skip
 
@@ -87,7 +88,8 @@ def _legend(record: Record) -> list[str]:
         "Accuracies and agreement in percent.",
         f"agreement, spikes/neuron: after {last} steps. Spikes of several bits are counted as one event each: multiply "
         "by bits/spike before comparing.",
-        f"latency: {last} steps plus one for each further layer of neurons, where layers run one after the other. No "
-        "recipe looks ahead: each step uses only what arrived before it.",
+        f"latency: {last} steps, or those until an exact network is at rest, plus one for each further layer of "
+        "neurons, where layers run one after the other. No recipe looks ahead: each step uses only what arrived "
+        "before it.",
         "calibration: samples whose activations were observed, those simulated to correct the network, and the time.",
     ]
