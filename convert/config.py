@@ -59,6 +59,8 @@ class ConvertConfig:
         own, and its number of steps depends on the sample.
     exact_levels : int
         Levels above zero of the quantised network that the recipe "exact" reproduces.
+    hybrid : bool
+        Whether a network may keep floating-point functions at run time: softmax, layer norm, products of two inputs.
 
     Raises
     ------
@@ -88,6 +90,7 @@ class ConvertConfig:
     input_high: float = 1.0
     recipe: str = "none"
     exact_levels: int = 15
+    hybrid: bool = False
 
     def __post_init__(self) -> None:
         """Check every option once, at the door."""

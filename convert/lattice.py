@@ -46,7 +46,7 @@ class Carried:
     """What a node carries in one step: multiples of 2^-bits, at most `bound` in magnitude.
 
     `bits` is None where the values lie on no lattice (a pooling window with a divisor that is not a power of
-    two), so that sums are exact only up to float64.
+    two, a softmax, a layer norm, a product of two inputs), so that sums are exact only up to float64.
     """
 
     bits: int | None
@@ -120,6 +120,8 @@ def through(node: Node, inputs: list[Carried]) -> Carried:
         return Carried(first.bits if exact else None, first.bound * (window if exact else 1.0))
     if isinstance(op, ir.AdaptiveAvgPool):
         return Carried(None, first.bound)
+    if isinstance(op, ir.RUNNING):
+        return Carried(None, float("inf"))
     bits = None if any(c.bits is None for c in inputs) else max(c.bits or 0 for c in inputs)
     bounds = [c.bound for c in inputs]
     return Carried(bits, sum(bounds) if isinstance(op, ir.Add) else max(bounds))

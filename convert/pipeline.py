@@ -22,7 +22,7 @@ from convert.normalisation.rules import Threshold, thresholds
 from convert.normalisation.scaling import GAIN, normalise
 from convert.normalisation.spike_norm import spike_norm
 from convert.normalisation.statistics import LayerStats, observe
-from convert.reading.coverage import Coverage
+from convert.reading.coverage import Coverage, refuse_hybrid
 from convert.reading.tracing import Traced
 
 __all__ = ["Conversion", "convert", "effort", "reopened", "with_provenance"]
@@ -77,8 +77,15 @@ def convert(
         Without samples the thresholds are bounded from the weights alone.
     progress : callable, optional
         Called with the number of samples observed or simulated; `effort` says how many there will be.
+
+    Raises
+    ------
+    UnsupportedOpError
+        The network keeps floating-point functions at run time, and `config.hybrid` does not allow that.
     """
     config = ConvertConfig() if config is None else config
+    if not config.hybrid:
+        refuse_hybrid(traced.coverage, "the network")
     folded = evened(fold(traced.graph)) if config.exact else fold(traced.graph)
     stats = None if calibration is None else observe(folded, calibration, progress=progress)
     lams = _thresholds(folded, stats, config)

@@ -1,13 +1,15 @@
 """Thresholds from the weights alone: the largest activation that any input in a given range could cause.
 
-Interval arithmetic through the folded graph: a weighted layer maps centre c and radius r to W c + b and |W| r;
-every other operation here is monotone, or falls up to its turning point and rises from there. The bound is never
+Interval arithmetic through the folded graph: a weighted layer maps centre c and radius r to W c + b and |W| r, a product
+of two inputs (c, r) and (d, s) to c d and |c| s + r |d| + r s; a normalised value is at most sqrt(n - 1), a softmax lies
+in [0, 1]; every other operation here is monotone, or falls up to its turning point and rises from there. The bound is never
 exceeded, so nothing clips; it is loose, and looser with depth, so the resolution is coarse. With calibration samples
 the thresholds are far better.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import torch
@@ -16,6 +18,7 @@ from torch import Tensor
 from convert.graph import ir
 from convert.graph.curves import turning_point
 from convert.graph.ir import Graph, Node
+from convert.graph.running import RunningOp
 from convert.graph.semantics import apply
 from convert.neurons.families import fixed_threshold, takes_both_signs
 from convert.normalisation.rules import Threshold
@@ -51,6 +54,8 @@ def _through(node: Node, inputs: list[Interval]) -> Interval:
     lower, upper = [i[0] for i in inputs], [i[1] for i in inputs]
     if isinstance(op, (ir.LeakyRelu, ir.Curve)) and not ir.rises(op):
         return _valley(op, lower[0], upper[0])
+    if isinstance(op, ir.RUNNING):
+        return _running(op, lower, upper)
     if not isinstance(op, (ir.Linear, ir.Conv, ir.Affine)):
         return apply(op, *lower), apply(op, *upper)
     centre, radius = (lower[0] + upper[0]) / 2, (upper[0] - lower[0]) / 2
@@ -59,6 +64,19 @@ def _through(node: Node, inputs: list[Interval]) -> Interval:
     else:
         spread = apply(replace(op, weight=op.weight.abs(), bias=None), radius)
     middle = apply(op, centre)
+    return middle - spread, middle + spread
+
+
+def _running(op: RunningOp, lower: list[Tensor], upper: list[Tensor]) -> Interval:
+    """The range of a function of several values."""
+    if isinstance(op, ir.Softmax):
+        return torch.zeros_like(lower[0]), torch.ones_like(upper[0])
+    if isinstance(op, ir.LayerNorm):
+        spread = op.weight.abs().double() * math.sqrt(max(op.weight.numel() - 1, 0))
+        middle = op.bias.double().expand_as(lower[0])
+        return middle - spread, middle + spread
+    (c, d), (r, s) = ([(u + sign * v) / 2 for u, v in zip(upper, lower, strict=True)] for sign in (1, -1))
+    middle, spread = apply(op, c, d), abs(op.scale) * (c.abs() @ s + r @ d.abs() + r @ s)
     return middle - spread, middle + spread
 
 
@@ -80,7 +98,7 @@ def bounded_thresholds(graph: Graph, low: float, high: float, per_channel: bool)
         fixed = fixed_threshold(node.op)
         if takes_both_signs(node.op):
             top = torch.maximum(top, -bottom)
-        if fixed is None or not takes_both_signs(node.op):
+        if fixed is None or not (takes_both_signs(node.op) or isinstance(node.op, ir.Staircase)):
             axis = channel_axis(graph, node)
             rows = top.movedim(axis, 0).reshape(top.shape[axis], -1).amax(1) if per_channel else top.max()[None]
             dead = rows <= 0

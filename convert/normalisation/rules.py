@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from convert.errors import CalibrationError
+from convert.graph import ir
 from convert.graph.ir import Graph, Node
 from convert.neurons.families import fixed_threshold, takes_both_signs
 from convert.normalisation.statistics import BINS, LayerStats
@@ -161,7 +162,7 @@ def _threshold(
 ) -> Threshold | None:
     fixed = fixed_threshold(node.op)
     shape = [1] * len(node.shape)
-    if fixed is not None and takes_both_signs(node.op):
+    if fixed is not None and (takes_both_signs(node.op) or isinstance(node.op, ir.Staircase)):
         return Threshold(torch.full(shape, fixed, dtype=torch.float64), "fixed by the activation")
     if float(stats.high.max()) <= 0:
         return None

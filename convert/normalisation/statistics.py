@@ -122,7 +122,9 @@ def channel_axis(graph: Graph, node: Node) -> int:
             permutations.append(node.op.axes)
         if isinstance(node.op, ir.Linear):
             axis = len(node.shape) - 1
-        if isinstance(node.op, (ir.Linear, ir.Conv, ir.Reshape)):
+        if isinstance(node.op, ir.LayerNorm):
+            axis = len(node.shape) - 1
+        if isinstance(node.op, (ir.Linear, ir.Conv, ir.Reshape, *ir.RUNNING)):
             break
     for axes in reversed(permutations):
         axis = axes.index(axis)

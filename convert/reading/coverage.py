@@ -11,9 +11,9 @@ from convert.graph import ir
 from convert.neurons.pieces import pieces
 from convert.reading.refusals import SUPPORTED
 
-__all__ = ["Coverage", "Fate", "check", "describe_node", "say_what_is_analog"]
+__all__ = ["Coverage", "Fate", "check", "describe_node", "refuse_hybrid", "say_what_is_analog"]
 
-Fate = Literal["converted", "exact linear", "approximated", "dropped", "refused", "not reached"]
+Fate = Literal["converted", "exact linear", "approximated", "hybrid", "dropped", "refused", "not reached"]
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,8 @@ class Coverage:
         Where it stands in the user's model.
     op : str
         The operation as torch names it.
-    fate : {"converted", "exact linear", "approximated", "dropped", "refused", "not reached"}
+    fate : {"converted", "exact linear", "approximated", "hybrid", "dropped", "refused", "not reached"}
+        "hybrid" is a floating-point function at run time; the user has to allow it.
     becomes : str
         What it is in the spiking network.
     why : str
@@ -62,6 +63,10 @@ _BECOMES: dict[type, tuple[Fate, str]] = {
     ir.Reshape: ("exact linear", "wiring"),
     ir.Pad: ("exact linear", "wiring; a border of zeros never fires"),
     ir.Permute: ("exact linear", "wiring"),
+    ir.Staircase: ("converted", "spiking neurons with the threshold that the network was trained with"),
+    ir.Softmax: ("hybrid", "softmax of running means, in floating point at each step"),
+    ir.LayerNorm: ("hybrid", "layer norm of running means, in floating point at each step"),
+    ir.MatMul: ("hybrid", "product of running means, in floating point at each step"),
     ir.Identity: ("dropped", "nothing at inference"),
     ir.Input: ("converted", "input current"),
 }
@@ -129,5 +134,23 @@ def check(rows: Sequence[Coverage], origin: str, has_neurons: bool) -> None:
         raise NoNeuronError(
             f"{origin}: no activation found, so no neuron would be made (operations: {', '.join(names)}); "
             "expected at least one activation, such as ReLU, tanh, sigmoid or GELU",
+            tuple(rows),
+        )
+
+
+def refuse_hybrid(rows: Sequence[Coverage], origin: str) -> None:
+    """Refuse a model that needs floating-point functions at run time, which the user has not allowed.
+
+    Raises
+    ------
+    UnsupportedOpError
+        All such operations at once.
+    """
+    if floating := [row for row in rows if row.fate == "hybrid"]:
+        lines = [f"  {row.place}: got {row.op}: {row.becomes}" for row in floating]
+        raise UnsupportedOpError(
+            f"{origin}: {len(floating)} operation(s) have no neuron and no synapse:\n" + "\n".join(lines) + "\nexpected "
+            "layers and activations that become spikes, such as batch_norm in the place of layer_norm; replace them, or "
+            "pass --hybrid to keep them as floating-point functions of running means",
             tuple(rows),
         )

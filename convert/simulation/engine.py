@@ -3,7 +3,8 @@
 A weighted layer sees the spikes of a block of steps as one batch, so it runs at the speed of a dense layer; only
 the loop over time of a population is sequential. Constant inputs pass the first layer once. Sums of spikes are
 exact in float32 (see `lattice.py`), and all that follows them is per neuron, so the result does not depend
-on the batch, the block or the number of threads.
+on the batch, the block or the number of threads. Hybrid networks are the exception: their floating-point functions
+(`differences.py`) are not exact, so there the result is the same up to the rounding of float64.
 
 Every value has two lanes. `raw` is the network's response to the spikes of this very step; the read-out counts
 those. `filtered` is what neurons receive: the same through the synaptic filter. Where only linear layers lie
@@ -25,6 +26,7 @@ from convert.graph.semantics import apply
 from convert.lattice import Carried, carried, fraction_bits
 from convert.network import SpikingNetwork
 from convert.neurons.leaky import decay
+from convert.simulation.differences import Difference
 from convert.simulation.inputs import constant_current, poisson_spikes
 from convert.simulation.kernels import Filter, Maximum, State, channels_last, scan
 from convert.simulation.results import Simulation, check_request, read_out
@@ -101,6 +103,7 @@ class _Run:
     graph: Graph = field(init=False)
     filters: dict[str, Filter] = field(default_factory=dict)
     maxima: dict[str, Maximum] = field(default_factory=dict)
+    differences: dict[str, Difference] = field(default_factory=dict)
     states: dict[str, State] = field(default_factory=dict)
     counts: dict[str, Tensor] = field(default_factory=dict)
     emitted: dict[str, Tensor] = field(default_factory=dict)
@@ -113,7 +116,7 @@ class _Run:
         taus = {site.neuron.tau_syn_s for site in self.network.sites.values()}
         self.alpha = decay(self.network.dt_s, max(taus, default=0.0))
         self.poisson = self.network.input_code == "poisson"
-        self.pools = _behind_max_pool(self.graph, set(self.network.sites))
+        self.pools = _behind_memory(self.graph, set(self.network.sites))
         self.static = self._static_values()
         self.rest = self._rest_values() if self.alpha else {}
         self.trains = self._trains() if self.poisson else None
@@ -243,6 +246,8 @@ class _Block:
             if key not in self.run.maxima:
                 self.run.maxima[key] = Maximum(node.op, inputs[0][0])
             return self.run.maxima[key](inputs[0])
+        if isinstance(node.op, ir.RUNNING):
+            return self.run.differences.setdefault(lane + node.name, Difference(_as(node, torch.float64).op))(inputs)
         dtype = torch.float64 if lane == "filtered" else self.run.carried[node.name].dtype
         folded = [value.flatten(0, 1).to(dtype) for value in inputs]
         return apply(_as(node, dtype).op, *folded).unflatten(0, inputs[0].shape[:2])
@@ -270,10 +275,10 @@ def _typed(graph: Graph, known: dict[str, Carried], device: str) -> Graph:
     return Graph(tuple(nodes), graph.output)
 
 
-def _behind_max_pool(graph: Graph, sites: set[str]) -> set[str]:
-    """Nodes with a max pool between them and the spikes they come from: the filter is already in front of it."""
+def _behind_memory(graph: Graph, sites: set[str]) -> set[str]:
+    """Nodes with a max pool or a difference operator between them and their spikes: the filter stands before it."""
     behind: set[str] = set()
     for node in graph:
-        if node.name not in sites and (isinstance(node.op, ir.MaxPool) or behind & set(node.inputs)):
+        if node.name not in sites and (isinstance(node.op, (ir.MaxPool, *ir.RUNNING)) or behind & set(node.inputs)):
             behind.add(node.name)
     return behind
