@@ -73,6 +73,10 @@ EXAMPLES = """Examples:
       signed spikes until no neuron can fire: bit for bit the quantised network, certified sample by sample
 
 \b
+  python -m convert zoo:fashion-vit --hybrid
+      a transformer: its attention and layer norms stay floating-point functions of running means
+
+\b
   python -m convert model.pt --check
       what would become of every operation, in seconds; exit status 2 if it cannot be converted
 
@@ -108,6 +112,7 @@ ACTIVATION = "For the weights of a plain stack of linear layers: relu, tanh, sig
 TRUST = "Read a TorchScript file, which executes it."
 TASK = "What is scored: classes, binary, labels, regression or heads; auto: by outputs and labels."
 DIAGNOSE = "Also say where and why accuracy was lost, layer by layer, and which command may help."
+HYBRID = "Keep softmax, layer norm and products of two inputs as floating-point functions at run time."
 LEVELS = "For --recipe exact: levels of the quantised network [15]."
 AUTO = "Search for a conversion that keeps this: accuracy_drop<=0.5pp or agreement>=99%."
 MINIMISE = f"For --auto: what is to be least: {', '.join(COSTS)}."
@@ -147,6 +152,7 @@ def main(
     readout_delay: Annotated[
         int | None, typer.Option(help="Steps that the read-out leaves out, at most half of those run.")
     ] = None,
+    hybrid: Annotated[bool, typer.Option("--hybrid", help=HYBRID)] = False,
     levels: Annotated[int | None, typer.Option(help=LEVELS)] = None,
     input_code: Annotated[str | None, typer.Option("--input", help="constant (a current) or poisson (spikes).")] = None,
     steps: Annotated[str, typer.Option(help="Steps to report; the last ends the simulation.")] = "1,2,4,8,16,32,64",
@@ -184,7 +190,7 @@ def main(
             "neuron": neuron, "tau_mem_ms": tau_mem_ms, "tau_syn_ms": tau_syn_ms, "dt_ms": dt_ms, "rule": rule,
             "percentile": percentile, "per_channel": per_channel, "potential_steps": None if potentials else 0,
             "signed": signed, "spike_values": spike_values, "readout_delay": readout_delay, "input_code": input_code,
-            "input_low": low, "input_high": high, "exact_levels": levels,
+            "input_low": low, "input_high": high, "exact_levels": levels, "hybrid": hybrid or None,
         }  # fmt: skip
         changes = {option: value for option, value in said.items() if value is not None}
         _refuse_idle(recipe_name, changes, diagnose)

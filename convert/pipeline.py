@@ -10,6 +10,7 @@ from functools import partial
 from torch import Tensor
 
 from convert.config import SPIKE_NORM, ConvertConfig
+from convert.graph import ir
 from convert.graph.folding import fold, rebuild
 from convert.graph.ir import Graph
 from convert.graph.readout import Head, heads_of
@@ -159,6 +160,19 @@ def _notes(graph: Graph, lams: dict[str, Threshold], weights_only: bool, config:
             "No calibration samples: thresholds are upper bounds computed from the weights for inputs in "
             f"[{config.input_low:g}, {config.input_high:g}]. Nothing clips, but rates are low and the resolution is "
             "coarse. Name samples with --data or --calibration for thresholds that fit."
+        )
+    if floating := [f"{node.place or node.name} ({node.kind})" for node in graph if isinstance(node.op, ir.RUNNING)]:
+        notes.append(
+            f"Hybrid network: {len(floating)} floating-point functions remain at run time and act on running means "
+            f"(difference operators): {', '.join(floating)}. They, and the layers that read their values, cost "
+            "analog operations at every step and no SynOps; equality of engines holds up to rounding."
+        )
+    trained = [f"{node.place or node.name} (threshold {float(node.op.threshold):.4g}, {node.op.levels} levels)"
+               for node in graph if isinstance(node.op, ir.Staircase)]  # fmt: skip
+    if trained:
+        notes.append(
+            f"Activations trained in levels (QCFS) keep their own thresholds, whatever the rule: {', '.join(trained)}. "
+            "A constant drive gives their value exactly after as many steps as levels, and after multiples of that."
         )
     for name, threshold in lams.items():
         if threshold.silent:

@@ -28,6 +28,12 @@ _EXACT = (
 )
 
 
+_DIFFERENCE = (
+    "softmax, layer norm and products of two inputs, F, are difference operators: X += J, send "
+    "t F(X / t) - (t - 1) F(X' / (t - 1)) with X' the sum before, so that what was sent adds up to t F(X / t)"
+)
+
+
 def payload_bits(network: SpikingNetwork) -> int:
     """Bits that a spike carries beside its time; the most of any population."""
     return max(site.neuron.payload_bits for site in network.sites.values())
@@ -62,6 +68,7 @@ def neuron_equations(conversion: Conversion) -> list[str]:
         "I[t] = alpha I[t-1] + (1 - alpha) S[t],  alpha = exp(-dt / tau_syn)",
         "V[t] = beta V[t-1] + W I[t] + b,  beta = exp(-dt / tau_mem), the gain 1 / (1 - beta) absorbed into W and b",
         *(_spike_rule(neuron) for neuron in kinds.values()),
+        *([_DIFFERENCE] if conversion.snn.hybrid() else []),
         f"tau_mem = {tau_mem_s * 1e3:g} ms, tau_syn = {tau_syn_s * 1e3:g} ms, dt = {config.dt_ms:g} ms",
     ]
 
@@ -99,6 +106,12 @@ def limits(conversion: Conversion) -> list[str]:
         "The input is a constant analog current: the first layer multiplies, the chip needs such an input stage.",
         "The read-out counts spikes through the output weights: it is a weighted sum, not a neuron.",
     ]  # fmt: skip
+    if floating := network.hybrid():
+        found.append(
+            f"This network is hybrid: {len(floating)} functions (softmax, layer norm, products of two inputs) are "
+            "computed in floating point at every step, and layers that read them multiply. A chip needs units for "
+            "that. These operations are counted as analog MACs, never as SynOps; the functions themselves are not priced."
+        )
     if network.readout_delay:
         found.append(
             f"The read-out leaves out the first {network.readout_delay} steps, and never more than half of them; they "

@@ -22,6 +22,7 @@ from convert.errors import ConfigError, GraphError, InputShapeError, NoNeuronErr
 from convert.graph.readout import heads_of
 from convert.network import SpikingNetwork
 from convert.pipeline import Conversion, convert, effort, reopened, with_provenance
+from convert.reading.coverage import refuse_hybrid
 from convert.reading.hints import Hints
 from convert.reading.models import Model, from_module, open_model
 from convert.reading.sources import Source, identify
@@ -252,7 +253,10 @@ def read_model(request: Request) -> tuple[Model, Traced, tuple[int, ...], tuple[
     """
     model = _open(request.model, request.hints)
     spec = request.data or model.data
-    return model, *_trace(model, None if spec is None else zoo.open_dataset(spec), request)
+    traced, shape, notes = _trace(model, None if spec is None else zoo.open_dataset(spec), request)
+    if not request.config.hybrid:
+        refuse_hybrid(traced.coverage, model.origin)
+    return model, traced, shape, notes
 
 
 def wanted(request: Request, model: Model) -> Wanted:
@@ -274,6 +278,8 @@ def inspect(request: Request) -> Inspection:
     dataset = None if spec is None else zoo.open_dataset(spec)
     try:
         traced, shape, _ = _trace(model, dataset, request)
+        if not request.config.hybrid:
+            refuse_hybrid(traced.coverage, model.origin)
     except InputShapeError:
         raise
     except (GraphError, NoNeuronError) as error:
