@@ -197,7 +197,7 @@ def threshold_balanced(network: SpikingNetwork) -> SpikingNetwork:
     b and lam, is in units of that scale.
     """
     unit = network.scales[network.graph.input.name].flatten()[0]
-    if unit != 1 and (running := [node.place or node.name for node in network.graph if isinstance(node.op, ir.RUNNING)]):
+    if unit != 1 and (running := [node.place or node.name for node in network.hybrid()]):
         raise GraphError(
             f"{', '.join(running)}: computes in the original's units, got a Poisson input of scale {float(unit):g}; "
             "expected a constant input: convert with --input constant"

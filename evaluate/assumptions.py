@@ -110,7 +110,8 @@ def limits(conversion: Conversion) -> list[str]:
         found.append(
             f"This network is hybrid: {len(floating)} functions (softmax, layer norm, products of two inputs) are "
             "computed in floating point at every step, and layers that read them multiply. A chip needs units for "
-            "that. These operations are counted as analog MACs, never as SynOps; the functions themselves are not priced."
+            "that. These operations are counted as analog MACs, never as SynOps; the functions "
+            "themselves are not priced."
         )
     if network.readout_delay:
         found.append(

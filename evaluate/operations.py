@@ -31,9 +31,9 @@ CONVENTIONS = (
     "as encoder MACs of the SNN. Computed anew at every step they would be k = T times as many.",
     "Average pooling is wiring: each spike goes to the synapses of every window it lies in. Spikes on an identity "
     "path count one SynOp each where they are added.",
-    "Softmax, layer norm and products of two inputs (hybrid networks) are computed anew at every step, in floating point: "
-    "the MACs of products, and of layers that read such values, count T times among the analog MACs of the SNN, the "
-    "values of softmax and layer norm as functions; none of them is a SynOp.",
+    "Softmax, layer norm and products of two inputs (hybrid networks) are computed anew at every step, in floating "
+    "point: the MACs of products, and of layers that read such values, count T times among the analog MACs of the "
+    "SNN, the values of softmax and layer norm as functions; none of them is a SynOp.",
     "Neuron updates are clock-driven: neurons times steps; the bias is added in the update.",
     "Weights that are zero are counted like others. Comparisons, the subtraction at a spike and table look-ups are "
     "not counted.",

@@ -1,10 +1,10 @@
 """Thresholds from the weights alone: the largest activation that any input in a given range could cause.
 
-Interval arithmetic through the folded graph: a weighted layer maps centre c and radius r to W c + b and |W| r, a product
-of two inputs (c, r) and (d, s) to c d and |c| s + r |d| + r s; a normalised value is at most sqrt(n - 1), a softmax lies
-in [0, 1]; every other operation here is monotone, or falls up to its turning point and rises from there. The bound is never
-exceeded, so nothing clips; it is loose, and looser with depth, so the resolution is coarse. With calibration samples
-the thresholds are far better.
+Interval arithmetic through the folded graph: a weighted layer maps centre c and radius r to W c + b and |W| r, a
+product of two inputs (c, r) and (d, s) to c d and |c| s + r |d| + r s; a normalised value is at most sqrt(n - 1), a
+softmax lies in [0, 1]; every other operation here is monotone, or falls up to its turning point and rises from there.
+The bound is never exceeded, so nothing clips; it is loose, and looser with depth, so the resolution is coarse. With
+calibration samples the thresholds are far better.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from convert.reading.calls import Refusal
 from convert.reading.layouts import Layout
 from convert.reading.wiring import order
 
-__all__ = ["PERMUTES", "PIECES", "PRODUCTS", "VIEWS", "arranged", "carried_on", "piece"]
+__all__ = ["MOVES", "PERMUTES", "PIECES", "PRODUCTS", "VIEWS", "arranged", "carried_on", "piece"]
 
 VIEWS = frozenset(("flatten", "view", "reshape", "squeeze", "unsqueeze", "unflatten", "_unsafe_view"))
 PERMUTES = frozenset(("permute", "transpose", "swapaxes", "swapdims", "movedim", "moveaxis", "t", "mT", "adjoint"))
@@ -22,6 +22,7 @@ _PARTS = frozenset(("select", "slice", "narrow", "expand"))
 PIECES = frozenset(("chunk", "split", "split_with_sizes", "unbind"))
 """Give several tensors, of which `operator.getitem` takes one."""
 
+MOVES = VIEWS | PERMUTES | _PARTS | PIECES
 PRODUCTS = frozenset(("matmul", "bmm", "scaled_dot_product_attention"))
 """Of several data paths."""
 
@@ -57,7 +58,7 @@ def arranged(operator: str, arguments: dict[str, Any], layout: Layout, shape: tu
 
 def _part(operator: str, a: dict[str, Any], layout: Layout, shape: tuple[int, ...]) -> Arranged:
     if operator == "expand":
-        if shape != tuple(math.prod(size or layout.batch for size in axis) for axis in layout.axes):
+        if shape != layout.shape:
             raise Refusal("repeats values along an axis; only fixed tensors can be repeated: write it as a layer")
         return layout, []
     axis, size = _axis(layout, a["dim"])
@@ -76,11 +77,11 @@ def _part(operator: str, a: dict[str, Any], layout: Layout, shape: tuple[int, ..
 def _axis(layout: Layout, dim: Any) -> tuple[int, int]:
     """An axis as a number, and its size."""
     axis = int(dim) % len(layout.axes)
-    return axis, math.prod(size or layout.batch for size in layout.axes[axis])
+    return axis, layout.shape[axis]
 
 
 def _taken(layout: Layout, axis: int, start: int, stop: int, drop: bool = False) -> Arranged:
-    size = math.prod(n or layout.batch for n in layout.axes[axis])
+    size = layout.shape[axis]
     if layout.holds_batch(axis):
         if (start, stop, drop) == (0, size, False):
             return layout, []
@@ -152,8 +153,14 @@ def carried_on(
         behind = next(i for i, axis in enumerate(reversed(first.axes)) if _holds(axis))
         fits = operator in _ELEMENTWISE and all(layout == first for layout in layouts)
         fits = fits and all(math.prod(value.shape[: max(value.ndim - behind, 0)]) == 1 for value in fixed)
-    result = Layout((*first.axes[:-1], (shape[-1],)), first.batch) if fits and not _holds(*last) else first
-    if not fits or shape != tuple(math.prod(size or first.batch for size in axis) for axis in result.axes):
+    if operator == "mean":
+        axes, keep = a["dim"] or (), bool(a["keepdim"])
+        fits = bool(axes) and not any(first.holds_batch(int(axis)) for axis in axes)
+        if fits:
+            a, result = {**a, "dim": [first.position(int(axis)) + 1 for axis in axes]}, first.without(axes, keep)
+    else:
+        result = Layout((*first.axes[:-1], (shape[-1],)), first.batch) if fits and not _holds(*last) else first
+    if not fits or shape != result.shape:
         raise Refusal(
             f"needs the batch in front, or mixes it (its result has shape {shape} for a batch of {first.batch}); keep "
             "the batch in front"

@@ -12,14 +12,20 @@ from convert.graph import ir
 from convert.graph.ir import Op
 from convert.reading.calls import Call, Refusal
 
-__all__ = ["HYBRID", "Step", "attention", "is_guard"]
+__all__ = ["ATTENTION", "HYBRID", "Step", "attention", "is_guard"]
+
+ATTENTION = "products and softmax of running means, in floating point at each step"
+"""What attention becomes."""
 
 _GUARDS = ("logical_not", "any", "full_like", "eq")
 
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """One of several operations that a call is made of; its inputs are arguments (0, 1, ..) or earlier steps (-1, ..)."""
+    """One of several operations that a call is made of.
+
+    Its inputs are arguments of the call (0, 1, ...) or earlier operations (-1, -2, ...).
+    """
 
     op: Op
     inputs: tuple[int, ...]
@@ -51,7 +57,7 @@ HYBRID = {
 
 
 def attention(call: Call) -> tuple[Step, ...]:
-    """softmax(scale Q K^T) V, for samples Q, K, V (..., tokens, width) (Vaswani et al., NeurIPS 2017, section 3.2.1)."""
+    """softmax(scale Q K^T) V of samples Q, K, V (..., tokens, width); Vaswani et al., NeurIPS 2017, section 3.2.1."""
     a = call.arguments
     if call.data[:3] != ("query", "key", "value") or a.get("attn_mask") is not None or "attn_mask" in call.data:
         raise Refusal("attention with a mask, or with fixed keys; expected queries, keys and values of the data only")
@@ -69,7 +75,9 @@ def attention(call: Call) -> tuple[Step, ...]:
 
 
 def is_guard(operator: str, value: object) -> bool:
-    """Whether a call asks for rows of minus infinity, which decomposed attention replaces by zeros; finite data has none.
+    """Whether a call asks for rows of minus infinity, which decomposed attention replaces by zeros.
+
+    Finite data has none.
 
     Parameters
     ----------

@@ -89,15 +89,16 @@ def _table(op: ir.Curve) -> str:
 
 _ONCE = "acts on the analog input: computed once for a sample, not on spikes (on spikes with --input poisson)"
 _PARTLY = "a part of its input is analog: computed on values, not only on spikes"
+_FLOATING = "reads floating-point values of a hybrid operation: multiplied at every step, not on spikes"
 _READOUT = "synapses of the read-out, which is a sum and not a neuron"
 
 
-_COMPUTES = (*ir.WEIGHTED, ir.AvgPool, ir.AdaptiveAvgPool, ir.MaxPool, ir.Add, ir.Affine)
+_COMPUTES = (*ir.WEIGHTED, *ir.RUNNING, ir.AvgPool, ir.AdaptiveAvgPool, ir.MaxPool, ir.Add, ir.Affine)
 
 
 def say_what_is_analog(rows: list[Coverage], graph: ir.Graph, row_of: Mapping[str, int]) -> None:
     """Name in `rows` the operations that no spike reaches, and those behind which there is no neuron."""
-    analog, mixed = {graph.input.name}, set[str]()
+    analog, mixed, floating = {graph.input.name}, set[str](), set[str]()
     needed: set[str] = set()
     for node in reversed(graph.nodes):
         if isinstance(node.op, ir.ACTIVATIONS) or node.name in needed:
@@ -109,13 +110,19 @@ def say_what_is_analog(rows: list[Coverage], graph: ir.Graph, row_of: Mapping[st
         elif not fires and any(name in analog | mixed for name in node.inputs):
             mixed.add(node.name)
         at = row_of.get(node.name)
-        if at is None or not isinstance(
-            node.op, (*ir.WEIGHTED, ir.AvgPool, ir.AdaptiveAvgPool, ir.MaxPool, ir.Add, ir.Affine)
-        ):
-            continue
-        why = _ONCE if node.name in analog else _PARTLY if node.name in mixed else rows[at].why
-        becomes = rows[at].becomes if node.name in needed or not isinstance(node.op, ir.WEIGHTED) else _READOUT
-        rows[at] = replace(rows[at], becomes=becomes, why=why)
+        if at is not None and isinstance(node.op, _COMPUTES):
+            reads = any(name in floating for name in node.inputs)
+            why = _ONCE if node.name in analog else _FLOATING if reads else _PARTLY if node.name in mixed else ""
+            _say(rows, at, node, why, node.name in needed)
+        moves = isinstance(node.op, ir.RUNNING) or any(name in floating for name in node.inputs)
+        if not fires and node.name not in analog and moves:
+            floating.add(node.name)
+
+
+def _say(rows: list[Coverage], at: int, node: ir.Node, why: str, needed: bool) -> None:
+    """Put `why`, if there is something to say, into the row of `node`; one that no neuron needs is the read-out's."""
+    becomes = rows[at].becomes if needed or not isinstance(node.op, ir.WEIGHTED) else _READOUT
+    rows[at] = replace(rows[at], becomes=becomes, why=why or rows[at].why)
 
 
 def check(rows: Sequence[Coverage], origin: str, has_neurons: bool) -> None:
@@ -148,9 +155,7 @@ def refuse_hybrid(rows: Sequence[Coverage], origin: str) -> None:
     """
     if floating := [row for row in rows if row.fate == "hybrid"]:
         lines = [f"  {row.place}: got {row.op}: {row.becomes}" for row in floating]
-        raise UnsupportedOpError(
-            f"{origin}: {len(floating)} operation(s) have no neuron and no synapse:\n" + "\n".join(lines) + "\nexpected "
-            "layers and activations that become spikes, such as batch_norm in the place of layer_norm; replace them, or "
-            "pass --hybrid to keep them as floating-point functions of running means",
-            tuple(rows),
-        )
+        lines = [f"{origin}: {len(floating)} operation(s) have no neuron and no synapse:", *lines]
+        way_out = "replace them, or pass --hybrid to keep them as floating-point functions of running means"
+        lines.append(f"expected what becomes spikes, such as batch_norm in the place of layer_norm; {way_out}")
+        raise UnsupportedOpError("\n".join(lines), tuple(rows))

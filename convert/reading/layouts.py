@@ -49,9 +49,14 @@ class Layout:
         """Whether the batch is the first axis, and that axis is nothing else."""
         return self.axes[0] == (_BATCH,)
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the captured tensor."""
+        return tuple(math.prod(size or self.batch for size in axis) for axis in self.axes)
+
     def holds_batch(self, axis: int) -> bool:
-        """Whether the batch is a factor of this axis."""
-        return _BATCH in self.axes[axis]
+        """Whether the batch is a factor of this axis; a batch of one is none of an axis that is longer."""
+        return _BATCH in self.axes[axis] and (self.batch > 1 or self.shape[axis] == 1)
 
     def position(self, axis: int) -> int:
         """Which axis of our sample an axis without the batch is."""
@@ -60,9 +65,8 @@ class Layout:
     def permuted(self, order: Sequence[int]) -> tuple[Layout, list[Op]]:
         """The layout with its axes in another order, and what that does to a sample."""
         if self.batch == 1:
-            full = tuple(math.prod(size or 1 for size in axis) for axis in self.axes)
-            turned = Layout.of([full[i] for i in order], 1)
-            return turned, [ir.Reshape(full), ir.Permute(tuple(order)), ir.Reshape(turned.sample)]
+            turned = Layout.of([self.shape[i] for i in order], 1)
+            return turned, [ir.Reshape(self.shape), ir.Permute(tuple(order)), ir.Reshape(turned.sample)]
         places = [[self.position(i) + k for k in range(sum(s != _BATCH for s in self.axes[i]))] for i in order]
         moved = tuple(place for axis in places for place in axis)
         result = Layout(tuple(self.axes[i] for i in order), self.batch)
@@ -93,6 +97,8 @@ class Layout:
     def cropped(self, axis: int, start: int, stop: int, drop: bool) -> tuple[Layout, list[Op]]:
         """The layout with a part of an axis that is not the batch's; with `drop`, without that axis."""
         axis %= len(self.axes)
+        if self.batch == 1:
+            return self._cropped_whole(axis, start, stop, drop)
         at, sample = self.position(axis), self.sample
         before = tuple(-start if i == at else 0 for i in range(len(sample)))
         after = tuple(stop - size if i == at else 0 for i, size in enumerate(sample))
@@ -101,6 +107,18 @@ class Layout:
         result = Layout(left, self.batch)
         return result, [*crop, ir.Reshape(result.sample)] if drop else crop
 
-    def with_last(self, size: int) -> Layout:
-        """The same with another size of the last axis."""
-        return Layout((*self.axes[:-1], (size,)), self.batch)
+    def _cropped_whole(self, axis: int, start: int, stop: int, drop: bool) -> tuple[Layout, list[Op]]:
+        """`cropped` for a batch of one: on the tensor's own axes."""
+        before = tuple(-start if i == axis else 0 for i in range(len(self.shape)))
+        after = tuple(stop - size if i == axis else 0 for i, size in enumerate(self.shape))
+        left = (*self.shape[:axis], *(() if drop else (stop - start,)), *self.shape[axis + 1 :])
+        result = Layout.of(left, 1)
+        return result, [ir.Reshape(self.shape), ir.Pad(before, after), ir.Reshape(result.sample)]
+
+    def without(self, axes: Sequence[int], keep: bool) -> Layout:
+        """The layout where these axes, none of them the batch's, have been summed up; with `keep`, of size 1."""
+        gone = [axis % len(self.axes) for axis in axes]
+        left = tuple(((1,) if i in gone else axis) for i, axis in enumerate(self.axes) if keep or i not in gone)
+        if self.batch == 1:
+            return Layout.of([math.prod(size or 1 for size in axis) for axis in left], 1)
+        return Layout(left, self.batch)

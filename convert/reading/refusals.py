@@ -33,6 +33,11 @@ _REASONS: dict[str, str] = {
         ("adaptive_max_pool1d", "adaptive_max_pool2d"), "write it as max_pool with a kernel, which is supported"
     ),
     **dict.fromkeys(("rand_like", "randn_like", "bernoulli"), "is random at inference; remove it"),
+    **dict.fromkeys(
+        ("floor", "round", "ceil", "trunc"),
+        "rounds, but not as lam / L clamp(floor(L x / lam + 1/2), 0, L) with one lam for the layer (QCFS), which has a "
+        "neuron; write it so, or use ReLU",
+    ),
     "embedding": "looks up a table by an index; expected real inputs: convert the part behind it",
 }  # fmt: skip
 

@@ -11,28 +11,23 @@ from torch import Tensor, fx
 
 from convert.errors import GraphError
 from convert.graph import ir
-from convert.graph.ir import Graph, Node
+from convert.graph.ir import Graph, Node, Op
 from convert.graph.readout import READOUTS, Head
 from convert.graph.semantics import infer_shape
 from convert.reading.activations import principal
-from convert.reading.arrangement import PERMUTES, PIECES, PRODUCTS, VIEWS, arranged, carried_on, piece
+from convert.reading.arrangement import MOVES, PERMUTES, PIECES, PRODUCTS, VIEWS, arranged, carried_on, piece
 from convert.reading.aten import OPERATORS
-from convert.reading.attention import attention, is_guard
+from convert.reading.attention import ATTENTION, attention, is_guard
 from convert.reading.calls import Call, Chain, Refusal
 from convert.reading.captured import Captured, operator_of, place_of
 from convert.reading.coverage import Coverage, describe_node, say_what_is_analog
+from convert.reading.fixed import computed
 from convert.reading.layouts import Layout
 from convert.reading.refusals import reason
 from convert.reading.torch_compounds import spelled_out
 from convert.reading.wiring import order
 
 __all__ = ["Walk"]
-
-_FIXED = frozenset((
-    "t", "transpose", "permute", "view", "reshape", "flatten", "squeeze", "unsqueeze", "detach", "clone", "contiguous",
-    "alias", "neg", "exp", "sqrt", "rsqrt", "pow", "add", "sub", "mul", "div", "expand", "repeat",
-))  # fmt: skip
-"""What may be done at once to the fixed tensors of a file: arithmetic and views, nothing that reads or draws."""
 
 
 class Walk:
@@ -47,11 +42,11 @@ class Walk:
         self.row_of: dict[str, int] = {}
         """Name of our node -> number of its row."""
         self.layouts: dict[str, Layout] = {}
-        """fx name -> where its batch lies, if that is not in front."""
+        """Fx name -> where its batch lies, if that is not in front."""
         self.pieces: dict[str, fx.Node] = {}
-        """fx names of calls that give several parts of a tensor."""
+        """Fx names of calls that give several parts of a tensor."""
         self.guards: set[str] = set()
-        """fx names of what asks for infinite values."""
+        """Fx names of what asks for infinite values."""
         self.heads: list[Head] = []
         self.compounds = spelled_out(captured.graph, captured.constants)
         self.readouts: dict[str, str] = {}
@@ -196,24 +191,10 @@ class Walk:
 
     def _computed_now(self, node: fx.Node) -> bool:
         """Do at once what depends on fixed tensors only, such as the transposition of a weight."""
-        target = node.target
-        sources = [self.values.get(n.name) for n in node.all_input_nodes]
-        if not isinstance(target, torch._ops.OpOverload) or not all(isinstance(value, Tensor) for value in sources):
-            return False
-        if torch.Tag.nondeterministic_seeded in target.tags or target._schema.is_mutable:
-            raise Refusal("is random, or changes a fixed tensor, at inference; compute it before saving")
-        if self.captured.from_file and not self._is_harmless(node, target):
-            return False
-        args, kwargs = fx.node.map_arg((node.args, node.kwargs), lambda n: self.values[n.name])
-        self.values[node.name] = target(*args, **kwargs)
-        return True
-
-    def _is_harmless(self, node: fx.Node, target: torch._ops.OpOverload[..., Any]) -> bool:
-        """Whether a call that a file chose is plain arithmetic, with a result of the size that the file declares."""
-        if operator_of(node) not in _FIXED or not isinstance(node.meta.get("val"), Tensor):
-            return False
-        args, kwargs = fx.node.map_arg((node.args, node.kwargs), lambda n: self.values[n.name].to("meta"))
-        return bool(target(*args, **kwargs).shape == node.meta["val"].shape)
+        value = computed(node, self.values, self.captured.from_file)
+        if value is not None:
+            self.values[node.name] = value
+        return value is not None
 
     def _moved_to_the_readout(self, node: fx.Node, place: str, name: str) -> bool:
         """Take a softmax, log-softmax or sigmoid at the very end out of the graph."""
@@ -242,7 +223,9 @@ class Walk:
     def _behind_refusal(self, node: fx.Node) -> bool:
         """Whether an input was refused; the operation is then only named if it would be refused as well."""
         refused = any(n.name in self.values and self.values[n.name] is None for n in node.all_input_nodes)
-        supported = operator_of(node) in (*OPERATORS, *PRODUCTS) or (_readout(node) in READOUTS and _ends_here(node))
+        supported = operator_of(node) in (*OPERATORS, *PRODUCTS, *MOVES) or (
+            _readout(node) in READOUTS and _ends_here(node)
+        )
         return refused and (supported or not isinstance(node.target, torch._ops.OpOverload))
 
     def _data_names(self, node: fx.Node) -> list[str]:
@@ -291,7 +274,7 @@ class Walk:
             self.pieces[node.name] = node
             return True
         if whole is not node:
-            found = piece(operator, arguments, layout, int(node.args[1]))  # type: ignore[call-overload]
+            found = piece(operator, arguments, layout, _index(node))
         else:
             shape = tuple(node.meta["val"].shape)
             moved = operator in VIEWS and shape[:1] != (self.batch,)
@@ -327,7 +310,8 @@ class Walk:
             self.nodes.append(Node(title, step.op, inputs, infer_shape(step.op, *shapes), place))
             made.append(title)
         self.values[node.name] = made[-1]
-        self.rows.append(describe_node(place, name, self.nodes[-1].op))
+        self.row_of[made[-1]] = len(self.rows)
+        self.rows.append(Coverage(place, name, "hybrid", ATTENTION))
         return True
 
     def _bind(self, node: fx.Node) -> Call:
@@ -372,6 +356,13 @@ class Walk:
                     raw = [None if isinstance(value, str) else value for value in raw]
                 arguments[parameter.name] = raw
         return arguments, tuple(data)
+
+
+def _index(node: fx.Node) -> int:
+    """Which of several tensors `operator.getitem` takes."""
+    index = node.args[1]
+    assert isinstance(index, int)  # torch.export and our reader of its files make no other
+    return index
 
 
 def _readout(node: fx.Node) -> str:

@@ -40,8 +40,7 @@ class MeanState:
 def difference_step(op: RunningOp, state: MeanState | None, inputs: Sequence[Tensor]) -> tuple[MeanState, Tensor]:
     """One step: the new state, and what is sent; `state` is None before the first."""
     steps = 1 if state is None else state.steps + 1
-    before = (0.0,) * len(inputs) if state is None else state.sums
-    sums = tuple(x + s for x, s in zip(inputs, before, strict=True))
+    sums = tuple(inputs) if state is None else tuple(x + s for x, s in zip(inputs, state.sums, strict=True))
     sent = steps * apply(op, *(s / steps for s in sums))
     return MeanState(sums, sent, steps), sent if state is None else sent - state.sent
 

@@ -247,7 +247,7 @@ class _Block:
                 self.run.maxima[key] = Maximum(node.op, inputs[0][0])
             return self.run.maxima[key](inputs[0])
         if isinstance(node.op, ir.RUNNING):
-            return self.run.differences.setdefault(lane + node.name, Difference(_as(node, torch.float64).op))(inputs)
+            return self.run.differences.setdefault(lane + node.name, Difference(node.op))(inputs)
         dtype = torch.float64 if lane == "filtered" else self.run.carried[node.name].dtype
         folded = [value.flatten(0, 1).to(dtype) for value in inputs]
         return apply(_as(node, dtype).op, *folded).unflatten(0, inputs[0].shape[:2])

@@ -6,7 +6,7 @@
         y, state = module(x, state)          # x: (batch, *sample shape), the current or the spikes of this step
     mean = state.total / state.steps         # the read-out, in the units of the original network
 
-The spikes are those of `simulate_reference`, bit for bit; those of a hybrid network up to the rounding of its functions.
+The spikes are those of `simulate_reference`, bit for bit; of a hybrid network, up to the rounding of its functions.
 """
 
 from __future__ import annotations

@@ -125,7 +125,7 @@ class _Oracle:
         return self.pooled[lane + node.name][1] - best
 
     def _difference(self, node: Node, inputs: list[Tensor], key: str) -> Tensor:
-        """t F(X[t] / t) - (t - 1) F(X[t-1] / (t-1))."""
+        """What step t adds: t F(X[t] / t) - (t - 1) F(X[t-1] / (t-1))."""
         before = self.received.get(key, [torch.zeros_like(value) for value in inputs])
         now = [known + value for known, value in zip(before, inputs, strict=True)]
         self.received[key] = now
