@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
 from convert.graph import ir
 from convert.graph.ir import Op
@@ -16,8 +16,6 @@ __all__ = ["ATTENTION", "HYBRID", "Step", "attention", "is_guard"]
 
 ATTENTION = "products and softmax of running means, in floating point at each step"
 """What attention becomes."""
-
-_GUARDS = ("logical_not", "any", "full_like", "eq")
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,14 +72,13 @@ def attention(call: Call) -> tuple[Step, ...]:
     )
 
 
-def is_guard(operator: str, value: object) -> bool:
+def is_guard(operator: str, arguments: Sequence[object]) -> bool:
     """Whether a call asks for rows of minus infinity, which decomposed attention replaces by zeros.
 
-    Finite data has none.
-
-    Parameters
-    ----------
-    value : object
-        The second argument of the call.
+    Finite data has none. `arguments` are those of the call, the tensor first.
     """
-    return operator in _GUARDS and (operator != "eq" or (not isinstance(value, Tensor) and value == -math.inf))
+    given = arguments[1] if len(arguments) > 1 else None
+    fixed = isinstance(given, (int, float))
+    if operator == "eq":
+        return fixed and given == -math.inf
+    return fixed and given == 0 if operator == "full_like" else operator in ("logical_not", "any")

@@ -95,7 +95,7 @@ class Walk:
             if value.name in self.layouts:
                 why = "moves or mixes the batch axis and does not bring it back; keep the batch in front"
                 self._refuse_output(title, why)
-                continue
+                return None
             shape = next(n.shape for n in self.nodes if n.name == name)
             self.heads.append(Head(title, shape, self.readouts.get(value.name, "identity")))
         kept = [name for name in names if isinstance(name, str)]
@@ -251,10 +251,9 @@ class Walk:
             if sources[2].name in self.layouts:
                 self.layouts[node.name] = self.layouts[sources[2].name]
             return True
-        known = operator == "eq" or operator == "full_like" or (sources and sources[0].name in self.guards)
-        if known and is_guard(operator, node.args[1] if len(node.args) > 1 else None):
+        starts = operator in ("eq", "full_like") and len(sources) == 1
+        if (starts or (sources and sources[0].name in self.guards)) and is_guard(operator, node.args):
             self.guards.add(node.name)
-            self.values[node.name] = self.values.get(sources[0].name)
             return True
         return False
 
@@ -265,7 +264,7 @@ class Walk:
             whole = self.pieces[node.all_input_nodes[0].name]
             operator = operator_of(whole)
         sources = self._data_names(whole)
-        if len(sources) != 1 or not isinstance(whole.target, torch._ops.OpOverload):
+        if operator not in MOVES or len(sources) != 1 or not isinstance(whole.target, torch._ops.OpOverload):
             return False
         source = whole.all_input_nodes[0]
         layout = self._layout(source)
@@ -320,6 +319,8 @@ class Walk:
         if not isinstance(target, torch._ops.OpOverload):
             raise Refusal("not a tensor operation; only straight tensor code can be converted")
         operator = operator_of(node)
+        if any(n.name in self.guards for n in node.all_input_nodes):
+            raise Refusal("reads which values are infinite, or a tensor of zeros; only attention may: remove it")
         if operator not in OPERATORS and operator not in PRODUCTS:
             raise Refusal(reason(operator))
         value = node.meta.get("val")

@@ -29,7 +29,7 @@ WRONG = {
     "input_low": ([1.0, 2.0, NAN, -math.inf], "input range"),
     "input_high": ([0.0, -1.0, NAN, math.inf], "input range"),
 }
-FREE = {"per_channel", "potential_per_neuron", "signed", "recipe"}
+FREE = {"per_channel", "potential_per_neuron", "signed", "recipe", "hybrid"}
 """Options of which every value of their type will do."""
 
 
