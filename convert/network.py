@@ -58,7 +58,10 @@ class Site:
         drive : Tensor (batch, *shape)
         """
         if state is None:
-            state = self.neuron.start(torch.zeros_like(drive) + self.initial)
+            counts = isinstance(self.neuron, TrackingNeuron)  # its start is a count, whatever a quantum is worth
+            state = self.neuron.start(
+                torch.zeros_like(drive) + (self.initial / self.quantum if counts else self.initial)
+            )
         if isinstance(self.neuron, TrackingNeuron):
             return self.neuron.step(state, drive, self.quantum, dt_s, self.threshold)
         return self.neuron.step(state, drive, self.quantum, dt_s)

@@ -329,7 +329,8 @@ class Walk:
         arguments, data = self._arguments(node, target)
         if not data:
             raise Refusal("does not depend on the input; compute it before saving")
-        layouts = [self._layout(n) for n in node.all_input_nodes if n.name in self._data_names(node)]
+        by_name = {n.name: n for n in node.all_input_nodes}
+        layouts = [self._layout(by_name[n]) for n in self._data_names(node)]
         if not all(layout.is_usual for layout in layouts) or (operator in PRODUCTS and len(data) > 1):
             layout, arguments = carried_on(operator, arguments, layouts, tuple(value.shape))
             if not layout.is_usual:
