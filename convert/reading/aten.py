@@ -180,7 +180,7 @@ def _cat(call: Call) -> Op | Chain:
     axis = call.arguments["dim"] % (len(call.shape) + 1)
     if axis == 0:
         raise Refusal("concatenates along the batch; only axes of a sample can be concatenated")
-    parts = call.arguments["tensors"]
+    parts = call.arguments["tensors"] or []
     fixed = [part for part in parts if part is not None]
     if not fixed:
         return ir.Concat(axis - 1)

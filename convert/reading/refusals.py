@@ -22,7 +22,9 @@ _REASONS: dict[str, str] = {
         "goes to the read-out: remove this one",
     ),
     **dict.fromkeys(("lstm", "gru", "rnn", "rnn_tanh", "rnn_relu"), _RECURRENT),
-    **dict.fromkeys(("_native_multi_head_attention", "_transformer_encoder_layer_fwd", "baddbmm", "einsum"), _ATTENTION),
+    **dict.fromkeys(
+        ("_native_multi_head_attention", "_transformer_encoder_layer_fwd", "baddbmm", "einsum"), _ATTENTION
+    ),
     **dict.fromkeys(("group_norm", "instance_norm", "rms_norm", "local_response_norm"), _DYNAMIC),
     **dict.fromkeys(("index", "gather", "index_select", "take"), _PICK),
     **dict.fromkeys(("upsample_nearest2d", "upsample_bilinear2d", "pixel_shuffle", "interpolate"), _RESAMPLE),
@@ -45,8 +47,8 @@ _OTHERS = "has no spiking counterpart here; replace or remove it"
 
 SUPPORTED = (
     "supported: linear, conv1d/2d, batch_norm, average and max pooling, pad, permute, slices, add, cat, flatten; as "
-    "neurons ReLU, ReLU6, leaky and parametric ReLU, hard tanh, tanh, sigmoid, hard sigmoid, GELU, SiLU, hard swish, Mish, "
-    "ELU, SELU, CELU, softplus, softsign, log sigmoid, soft, hard and tanh shrink, clamp(0, h), clamp(-h, h); "
+    "neurons ReLU, ReLU6, leaky and parametric ReLU, hard tanh, tanh, sigmoid, hard sigmoid, GELU, SiLU, hard swish, "
+    "Mish, ELU, SELU, CELU, softplus, softsign, log sigmoid, soft, hard and tanh shrink, clamp(0, h), clamp(-h, h); "
     "with --hybrid layer_norm, softmax, products of two inputs, attention"
 )
 """Said once below all refusals."""

@@ -250,7 +250,7 @@ REFUSED = {
     "reshape at a captured batch of 1": ([node("Reshape", "h", "s")], {"s": np.array([1, 84])}, IMAGE, "batch axis"),
     "squeeze of everything at batch 1": ([node("Squeeze", "h")], {}, (1, 6, 1), "name the axes"),
     "unsqueeze in front": ([node("Unsqueeze", "h", "a")], {"a": np.array([0])}, ("N", 6), "batch"),
-    "mean of channels": ([node("ReduceMean", "h", "a")], {"a": np.array([1])}, IMAGE, "mean over these axes"),
+    "mean of the batch": ([node("ReduceMean", "h", "a")], {"a": np.array([0])}, IMAGE, "batch"),
     "transpose of the batch": ([node("Transpose", "h", perm=[1, 0])], {}, ("N", 6), "batch"),
     "cast to integers": ([node("Cast", "h", out="i", to=TensorProto.INT64), node("Cast", "i", to=1)], {}, ("N", 6),
                          "rounds"),
