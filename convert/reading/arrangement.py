@@ -95,6 +95,8 @@ def piece(operator: str, a: dict[str, Any], layout: Layout, index: int) -> Arran
     """What the piece number `index` of a tensor that is taken apart is."""
     axis, size = _axis(layout, a["dim"])
     bounds = _BOUNDS[operator](a, size)
+    if not 0 <= index < len(bounds):
+        raise Refusal(f"takes piece {index} of {len(bounds)}; expected one of them: capture the network again")
     return _taken(layout, axis, *bounds[index], drop=operator == "unbind")
 
 

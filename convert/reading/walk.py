@@ -272,6 +272,8 @@ class Walk:
         if operator in PIECES and whole is node:
             self.pieces[node.name] = node
             return True
+        if not isinstance(node.meta.get("val"), Tensor):
+            return False
         if whole is not node:
             found = piece(operator, arguments, layout, _index(node))
         else:
@@ -291,6 +293,11 @@ class Walk:
         self, node: fx.Node, source: str, found: tuple[Layout, list[Op]], place: str, name: str
     ) -> None:
         layout, ops = found
+        if layout.shape != tuple(node.meta["val"].shape):
+            raise GraphError(
+                f"{place}: {name} is recorded with shape {tuple(node.meta['val'].shape)}, but gives {layout.shape}; "
+                "expected a graph that fits together: capture it again"
+            )
         if not layout.is_usual:
             self.layouts[node.name] = layout
         self._append(node, Chain(ops or [ir.Identity()]), place, name, (self.values[source],))

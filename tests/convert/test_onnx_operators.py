@@ -121,6 +121,7 @@ CASES = {
     "squeeze all": ([node("Squeeze", "h")], {}, ("N", 6, 1)),
     "unsqueeze": ([node("Unsqueeze", "h", "a")], {"a": np.array([1, -1])}, ("N", 6)),
     "reduce mean": ([node("ReduceMean", "h", "a", keepdims=0)], {"a": AXES}, IMAGE),
+    "reduce mean of channels": ([node("ReduceMean", "h", "a")], {"a": np.array([1])}, IMAGE),
     "reduce mean keeping axes": ([node("ReduceMean", "h", "a")], {"a": AXES}, IMAGE),
     "transpose that moves nothing": ([node("Transpose", "h", perm=[0, 2, 3, 1])], {}, ("N", 1, 7, 6)),
     "transposed weight": ([node("Transpose", "w", out="t", perm=[1, 0]), node("MatMul", "h", "t")],
