@@ -3,18 +3,39 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from torch import Tensor
 
+from convert.errors import ConvertError
 from convert.graph.ir import Op
 from convert.reading.activations import ACTIVATIONS
 from convert.reading.calls import Refusal
 from convert.reading.layouts import Layout
 from convert.reading.wiring import order
 
-__all__ = ["MOVES", "PERMUTES", "PIECES", "PRODUCTS", "VIEWS", "arranged", "carried_on", "piece"]
+__all__ = ["MOVES", "PERMUTES", "PIECES", "PRODUCTS", "VIEWS", "arranged", "carried_on", "fitting", "piece"]
+
+_UNFIT = (TypeError, ValueError, IndexError, KeyError, ZeroDivisionError)
+
+
+@contextmanager
+def fitting() -> Iterator[None]:
+    """Arguments of a call that a file chose may be of any kind; those that make no sense are refused.
+
+    Raises
+    ------
+    Refusal
+    """
+    try:
+        yield
+    except ConvertError:  # a ValueError as well, with a message of its own
+        raise
+    except _UNFIT as error:
+        raise Refusal(f"has arguments that do not fit together ({error}); capture the network again") from error
+
 
 VIEWS = frozenset(("flatten", "view", "reshape", "squeeze", "unsqueeze", "unflatten", "_unsafe_view"))
 PERMUTES = frozenset(("permute", "transpose", "swapaxes", "swapdims", "movedim", "moveaxis", "t", "mT", "adjoint"))
@@ -52,7 +73,10 @@ def arranged(operator: str, arguments: dict[str, Any], layout: Layout, shape: tu
             )
         return found
     if operator in PERMUTES:
-        return layout.permuted(order(operator, arguments, len(layout.axes)))
+        axes = order(operator, arguments, len(layout.axes))
+        if sorted(axes) != list(range(len(layout.axes))):
+            raise Refusal(f"puts the axes in the order {axes}; expected each of them once: capture the network again")
+        return layout.permuted(axes)
     return _part(operator, arguments, layout, shape) if operator in _PARTS else None
 
 

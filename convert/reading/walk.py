@@ -15,7 +15,7 @@ from convert.graph.ir import Graph, Node, Op
 from convert.graph.readout import READOUTS, Head
 from convert.graph.semantics import infer_shape
 from convert.reading.activations import principal
-from convert.reading.arrangement import MOVES, PERMUTES, PIECES, PRODUCTS, VIEWS, arranged, carried_on, piece
+from convert.reading.arrangement import MOVES, PERMUTES, PIECES, PRODUCTS, VIEWS, arranged, carried_on, fitting, piece
 from convert.reading.aten import OPERATORS
 from convert.reading.attention import ATTENTION, attention, is_guard
 from convert.reading.calls import Call, Chain, Refusal
@@ -141,7 +141,9 @@ class Walk:
         try:
             if self._computed_now(node) or self._moved_to_the_readout(node, place, name) or self._guards(node):
                 return
-            if self._arranged(node, place, name) or self._attends(node, place, name):
+            with fitting():
+                done = self._arranged(node, place, name) or self._attends(node, place, name)
+            if done:
                 return
             call = self._bind(node)
             ops = OPERATORS[call.operator](call)
@@ -339,7 +341,8 @@ class Walk:
         by_name = {n.name: n for n in node.all_input_nodes}
         layouts = [self._layout(by_name[n]) for n in self._data_names(node)]
         if not all(layout.is_usual for layout in layouts) or (operator in PRODUCTS and len(data) > 1):
-            layout, arguments = carried_on(operator, arguments, layouts, tuple(value.shape))
+            with fitting():
+                layout, arguments = carried_on(operator, arguments, layouts, tuple(value.shape))
             if not layout.is_usual:
                 self.layouts[node.name] = layout
         elif value.ndim == 0 or value.shape[0] != self.batch:

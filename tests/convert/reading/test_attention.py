@@ -9,6 +9,8 @@ from torch import nn
 
 from convert.errors import UnsupportedOpError
 from convert.graph.semantics import apply, run
+from convert.reading.arrangement import arranged, fitting, piece
+from convert.reading.calls import Refusal
 from convert.reading.layouts import Layout
 from convert.reading.models import open_model
 from convert.reading.tracing import trace
@@ -110,6 +112,23 @@ def test_a_layout_follows_views_and_permutations(batch):
     applied(layout.viewed((batch, 2, 3, 2)), tensor.reshape(batch, 2, 3, 2))
     assert layout.is_usual
     assert torch.equal(ours, tensor)
+
+
+@pytest.mark.parametrize(
+    ("operator", "arguments"),
+    [("permute", {"dims": [0, 0, 1]}), ("permute", {"dims": None}), ("select", {"dim": "x", "index": 0}),
+     ("select", {"dim": 1}), ("slice", {"dim": 1, "start": 0, "end": 9, "step": 0}), ("narrow", {"dim": 0, "start": 1,
+     "length": 2}), ("slice", {"dim": 1, "start": 3, "end": 1, "step": 1})],
+)  # fmt: skip
+def test_arguments_that_make_no_sense_are_refused(operator, arguments):
+    with pytest.raises(Refusal), fitting():
+        arranged(operator, arguments, Layout.of((6, 3, 4), 6), (6, 3, 4))
+
+
+def test_pieces_that_are_not_there_are_refused():
+    for arguments, index in (({"dim": 1, "chunks": 2}, 2), ({"dim": 1, "chunks": 0}, 0), ({"dim": 0, "chunks": 2}, 0)):
+        with pytest.raises(Refusal), fitting():
+            piece("chunk", arguments, Layout.of((6, 3, 4), 6), index)
 
 
 def test_a_view_that_tears_the_batch_apart_has_no_layout():
