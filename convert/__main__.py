@@ -33,6 +33,7 @@ from rich.progress import (
 
 from convert.config import SPIKE_NORM, ConvertConfig
 from convert.errors import ConfigError, ConvertError, WriteError
+from convert.normalisation.granularity import GRANULARITIES
 from convert.normalisation.rules import RULES
 from convert.reading.hints import Hints
 from convert.recipes import RECIPES, recipe
@@ -96,6 +97,7 @@ EXAMPLES = """Examples:
 RECIPE = f"How to convert: {', '.join(RECIPES)}; or all, which compares them."
 FOR_STEPS = "The number of steps the network is meant for: recipes fit thresholds and starts to it."
 RULE = f"Threshold rule: {', '.join((*RULES, SPIKE_NORM))}."
+GRANULARITY = f"What one threshold is for: {', '.join(GRANULARITIES)} [channel]."
 MODEL = (
     "A file, told from its content: torch.save, torch.export, TorchScript, safetensors, ONNX, skops, or the "
     "snn.safetensors of an earlier run; or zoo:NAME."
@@ -134,9 +136,7 @@ def main(
     dt_ms: Annotated[float | None, typer.Option(help="Length of a step [1].")] = None,
     rule: Annotated[str | None, typer.Option(help=RULE)] = None,
     percentile: Annotated[float | None, typer.Option(help="For --rule percentile [99.9].")] = None,
-    per_channel: Annotated[
-        bool | None, typer.Option("--per-channel/--per-layer", help="One threshold for each channel, or each layer.")
-    ] = None,
+    granularity: Annotated[str | None, typer.Option(help=GRANULARITY)] = None,
     potentials: Annotated[
         bool, typer.Option("--potentials/--no-potentials", help="Calibrate the initial potentials.")
     ] = True,
@@ -182,7 +182,7 @@ def main(
         low, high = _floats("--input-range", input_range)
         said = {
             "neuron": neuron, "tau_mem_ms": tau_mem_ms, "tau_syn_ms": tau_syn_ms, "dt_ms": dt_ms, "rule": rule,
-            "percentile": percentile, "per_channel": per_channel, "potential_steps": None if potentials else 0,
+            "percentile": percentile, "granularity": granularity, "potential_steps": None if potentials else 0,
             "signed": signed, "spike_values": spike_values, "readout_delay": readout_delay, "input_code": input_code,
             "input_low": low, "input_high": high, "exact_levels": levels,
         }  # fmt: skip

@@ -17,7 +17,9 @@ from convert.network import SpikingNetwork
 from convert.neurons.families import make_neuron
 from convert.normalisation.bounds import bounded_thresholds
 from convert.normalisation.calibration import calibrate_biases, calibrate_potentials
+from convert.normalisation.granularity import neuron_wise
 from convert.normalisation.quantisation import evened, quantise
+from convert.normalisation.resolution import resolution, unresolved
 from convert.normalisation.rules import Threshold, thresholds
 from convert.normalisation.scaling import GAIN, normalise
 from convert.normalisation.spike_norm import spike_norm
@@ -80,8 +82,9 @@ def convert(
     """
     config = ConvertConfig() if config is None else config
     folded = evened(fold(traced.graph)) if config.exact else fold(traced.graph)
-    stats = None if calibration is None else observe(folded, calibration, progress=progress)
-    lams = _thresholds(folded, stats, config)
+    each = neuron_wise(folded)[0] if config.granularity == "neuron" else frozenset[str]()
+    stats = None if calibration is None else observe(folded, calibration, progress=progress, neuron_wise=each)
+    lams = _thresholds(folded, stats, config, each)
     normalised = partial(_normalised, folded, stats, config)
     if calibration is not None and config.rule == SPIKE_NORM:
         lams = spike_norm(folded, calibration[: config.calibrated_on], lams, normalised)
@@ -93,18 +96,21 @@ def convert(
             snn = calibrate_potentials(snn, folded, few, config.potential_steps, progress, by_neuron)
         if config.bias_steps:
             snn = calibrate_biases(snn, folded, few, config.bias_steps, progress)
-    notes = (*traced.notes, *_notes(folded, lams, stats is None, config))
+    notes = (*traced.notes, *_notes(folded, lams, stats, config))
     return Conversion(traced.graph, folded, snn, stats, lams, traced.coverage, config, notes,
                       heads_of(traced.graph, traced.heads))  # fmt: skip
 
 
-def _thresholds(folded: Graph, stats: dict[str, LayerStats] | None, config: ConvertConfig) -> dict[str, Threshold]:
+def _thresholds(
+    folded: Graph, stats: dict[str, LayerStats] | None, config: ConvertConfig, each: frozenset[str]
+) -> dict[str, Threshold]:
     """Lam of every activation; for `spike-norm`, where the search begins."""
+    per_channel = config.granularity != "layer"
     if stats is None:
-        return bounded_thresholds(folded, config.input_low, config.input_high, config.per_channel)
+        return bounded_thresholds(folded, config.input_low, config.input_high, per_channel, each)
     rule = "max" if config.rule == SPIKE_NORM else config.rule
     steps = config.exact_levels if config.exact else config.mse_steps
-    return thresholds(folded, stats, rule, config.per_channel, percentile=config.percentile, steps=steps)
+    return thresholds(folded, stats, rule, per_channel, percentile=config.percentile, steps=steps)
 
 
 def _normalised(
@@ -145,9 +151,11 @@ def effort(traced: Traced, samples: int, config: ConvertConfig) -> int:
     return samples + rounds * len(fold(traced.graph).sites()) * min(samples, config.calibrated_on)
 
 
-def _notes(graph: Graph, lams: dict[str, Threshold], weights_only: bool, config: ConvertConfig) -> tuple[str, ...]:
+def _notes(
+    graph: Graph, lams: dict[str, Threshold], stats: dict[str, LayerStats] | None, config: ConvertConfig
+) -> tuple[str, ...]:
     notes = []
-    if weights_only:
+    if stats is None:
         notes.append(
             "No calibration samples: thresholds are upper bounds computed from the weights for inputs in "
             f"[{config.input_low:g}, {config.input_high:g}]. Nothing clips, but rates are low and the resolution is "
@@ -160,6 +168,20 @@ def _notes(graph: Graph, lams: dict[str, Threshold], weights_only: bool, config:
                 f"{place}: {threshold.silent} channel(s) were never active during calibration; "
                 "their thresholds are the size of what drives them."
             )
+    shared = neuron_wise(graph)[1] if config.granularity == "neuron" else ()
+    if shared:
+        notes.append(
+            f"{', '.join(node.place or node.name for node in shared)}: one threshold for each channel instead of each "
+            "neuron, because what reads the spikes has the same weights at every place."
+        )
+    below = {} if stats is None or config.exact else unresolved(graph, stats, lams, config.dt_s, config.taus_s[0])
+    if below:
+        layers = ", ".join(f"{graph[name].place or name} ({100 * share:.0f} %)" for name, share in below.items())
+        notes.append(
+            f"Leak: activations too small for a neuron with tau_mem = {config.tau_mem_ms:g} ms ever to fire, below "
+            f"(1 - beta) / 2 = {resolution(config.dt_s, config.taus_s[0]) / 2:.3f} of the threshold, make up a notable "
+            f"share of {layers}. A larger --tau-mem-ms, a smaller --dt-ms or --neuron if resolves them."
+        )
     return tuple(notes)
 
 

@@ -10,8 +10,9 @@ ltb          lam <- lam + 2 mean(relu(a - lam)) from 0, a number of times (Bu et
              balancing); few times suit few steps, many times many
 spike-norm   the largest charge per step in the spiking network: see `spike_norm.py`
 
-Each is per channel or per layer. A channel that was never active has nothing to say; it gets the size of what drives
-it, which is in the unit of that channel: the layer's value could be off by orders of magnitude.
+Each is per layer, per channel or per neuron (`granularity.py`). A channel that was never active has nothing to say; it
+gets the size of what drives it, which is in the unit of that channel: the layer's value could be off by orders of
+magnitude.
 """
 
 from __future__ import annotations
@@ -133,6 +134,8 @@ def thresholds(
     Parameters
     ----------
     rule : one of `RULES`
+    per_channel : bool
+        One for each row of the statistics, which are per channel or per neuron, or one for each layer.
     options
         ``percentile`` in percent, ``steps`` of the staircase, ``iterations`` of balancing.
 
@@ -170,7 +173,7 @@ def _threshold(
     lam = whole.expand(len(stats.high))
     if per_channel:
         lam = torch.where(dead, _size(drive, whole), RULES[rule](_rows(stats, drive), **options))
-        shape[stats.axis] = -1
+        shape = list(node.shape) if stats.axis is None else [-1 if i == stats.axis else 1 for i in range(len(shape))]
     else:
         lam = whole
     if fixed is not None:
