@@ -18,6 +18,7 @@ from convert.neurons.families import make_neuron
 from convert.normalisation.bounds import bounded_thresholds
 from convert.normalisation.calibration import calibrate_biases, calibrate_potentials
 from convert.normalisation.granularity import neuron_wise
+from convert.normalisation.moments import remembered
 from convert.normalisation.quantisation import evened, quantise
 from convert.normalisation.resolution import resolution, unresolved
 from convert.normalisation.rules import Threshold, thresholds
@@ -76,7 +77,7 @@ def convert(
     traced : Traced
         From `trace(module, sample_shape)`.
     calibration : Tensor (samples, *sample shape) or None
-        Without samples the thresholds are bounded from the weights alone.
+        Without samples thresholds follow from batch norms, or are bounded from the weights alone.
     progress : callable, optional
         Called with the number of samples observed or simulated; `effort` says how many there will be.
     """
@@ -84,7 +85,7 @@ def convert(
     folded = evened(fold(traced.graph)) if config.exact else fold(traced.graph)
     each = neuron_wise(folded)[0] if config.granularity == "neuron" else frozenset[str]()
     stats = None if calibration is None else observe(folded, calibration, progress=progress, neuron_wise=each)
-    lams = _thresholds(folded, stats, config, each)
+    lams = _fitted(folded, stats, config) if stats is not None else _without_data(traced.graph, folded, config, each)
     normalised = partial(_normalised, folded, stats, config)
     if calibration is not None and config.rule == SPIKE_NORM:
         lams = spike_norm(folded, calibration[: config.calibrated_on], lams, normalised)
@@ -101,16 +102,23 @@ def convert(
                       heads_of(traced.graph, traced.heads))  # fmt: skip
 
 
-def _thresholds(
-    folded: Graph, stats: dict[str, LayerStats] | None, config: ConvertConfig, each: frozenset[str]
-) -> dict[str, Threshold]:
-    """Lam of every activation; for `spike-norm`, where the search begins."""
+def _without_data(graph: Graph, folded: Graph, config: ConvertConfig, each: frozenset[str]) -> dict[str, Threshold]:
+    """Lam of every activation from what batch norm remembers of the training samples, or else from the weights."""
     per_channel = config.granularity != "layer"
-    if stats is None:
-        return bounded_thresholds(folded, config.input_low, config.input_high, per_channel, each)
+    bounded = bounded_thresholds(folded, config.input_low, config.input_high, per_channel, each)
+    known = _fitted(folded, remembered(graph, folded), config)
+    return bounded | {
+        name: replace(found, rule=f"{found.rule} from batch norm")
+        for name, found in known.items()
+        if not found.rule.startswith("fixed")
+    }
+
+
+def _fitted(folded: Graph, stats: dict[str, LayerStats], config: ConvertConfig) -> dict[str, Threshold]:
+    """Lam of every activation that `stats` tells of; for `spike-norm`, where the search begins."""
     rule = "max" if config.rule == SPIKE_NORM else config.rule
     steps = config.exact_levels if config.exact else config.mse_steps
-    return thresholds(folded, stats, rule, per_channel, percentile=config.percentile, steps=steps)
+    return thresholds(folded, stats, rule, config.granularity != "layer", percentile=config.percentile, steps=steps)
 
 
 def _normalised(
@@ -156,11 +164,7 @@ def _notes(
 ) -> tuple[str, ...]:
     notes = []
     if stats is None:
-        notes.append(
-            "No calibration samples: thresholds are upper bounds computed from the weights for inputs in "
-            f"[{config.input_low:g}, {config.input_high:g}]. Nothing clips, but rates are low and the resolution is "
-            "coarse. Name samples with --data or --calibration for thresholds that fit."
-        )
+        notes.append(_source_of_thresholds(graph, lams, config))
     for name, threshold in lams.items():
         if threshold.silent:
             place = f"{graph[name].place or name} ({graph[name].kind})"
@@ -183,6 +187,24 @@ def _notes(
             f"share of {layers}. A larger --tau-mem-ms, a smaller --dt-ms or --neuron if resolves them."
         )
     return tuple(notes)
+
+
+def _source_of_thresholds(graph: Graph, lams: Mapping[str, Threshold], config: ConvertConfig) -> str:
+    """What took the place of calibration samples."""
+    told = [name for name, threshold in lams.items() if threshold.rule.endswith("batch norm")]
+    bounded = [graph[name].place or name for name, threshold in lams.items() if threshold.rule.startswith("bound")]
+    found = f"No calibration samples: inputs are taken to lie in [{config.input_low:g}, {config.input_high:g}]"
+    if told:
+        found += (
+            f"; thresholds of {len(told)} of {len(lams)} populations follow from the means and variances that batch "
+            "norm keeps of the training samples, taken as normal"
+        )
+    if bounded:
+        found += (
+            f"; thresholds of {', '.join(bounded)} are upper bounds computed from the weights: nothing clips there, "
+            "but rates are low and the resolution is coarse"
+        )
+    return found + ". Name samples with --data or --calibration for thresholds that fit."
 
 
 def with_provenance(conversion: Conversion, **provenance: str) -> Conversion:

@@ -129,7 +129,7 @@ RULES: dict[str, Callable[..., Tensor]] = {
 def thresholds(
     graph: Graph, stats: dict[str, LayerStats], rule: str, per_channel: bool, **options: float
 ) -> dict[str, Threshold]:
-    """Lam for every activation of `graph`.
+    """Lam for every activation of `graph` that `stats` tells of.
 
     Parameters
     ----------
@@ -145,7 +145,7 @@ def thresholds(
         A whole layer was silent on the calibration samples.
     """
     found, silent_layers = {}, []
-    for node in graph.sites():
+    for node in (node for node in graph.sites() if node.name in stats):
         threshold = _threshold(node, stats[node.name], stats[node.inputs[0]], rule, per_channel, options)
         if threshold is None:
             silent_layers.append(node.place or node.name)

@@ -16,11 +16,11 @@ from torch import Tensor
 
 from convert.errors import CalibrationError
 from convert.graph import ir
-from convert.graph.ir import Graph, Node
+from convert.graph.ir import Graph, Node, Op
 from convert.graph.semantics import run
 from convert.neurons.families import fixed_threshold, takes_both_signs
 
-__all__ = ["BINS", "LayerStats", "channel_axis", "observe"]
+__all__ = ["BINS", "LayerStats", "by_magnitude", "channel_axis", "observe"]
 
 BINS = 1024
 
@@ -111,6 +111,11 @@ class LayerStats:
         self.histogram += torch.bincount(counted, minlength=channels * BINS).reshape(channels, BINS)
 
 
+def by_magnitude(op: Op) -> bool:
+    """Whether statistics of the activation `op` are those of its magnitude: it takes both signs without a bound."""
+    return takes_both_signs(op) and fixed_threshold(op) is None
+
+
 def channel_axis(graph: Graph, node: Node) -> int:
     """The axis of one sample that counts channels: the last after a linear layer, else the first.
 
@@ -168,7 +173,7 @@ def observe(
         watched[node.name] = watched[node.inputs[0]] = axis
     rows = {n: math.prod(graph[n].shape) if axis is None else graph[n].shape[axis] for n, axis in watched.items()}
     stats = {n: LayerStats.empty(rows[n], axis) for n, axis in watched.items()}
-    sided = {n.name for n in graph.sites() if takes_both_signs(n.op) and fixed_threshold(n.op) is None}
+    sided = {n.name for n in graph.sites() if by_magnitude(n.op)}
 
     def update(node: Node, value: Tensor) -> None:
         if node.name in stats:

@@ -80,7 +80,7 @@ def test_potentials_are_chosen_on_the_first_samples_only():
     assert whole.stats["input"].samples == len(x)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [name for name in NAMES if "norm" not in name])
 def test_without_samples_thresholds_come_from_the_weights_and_a_note_says_so(name):
     model = traced(name)
     conversion = convert(model, None, ConvertConfig(neuron="if"))
