@@ -31,14 +31,16 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from convert.config import SPIKE_NORM, ConvertConfig
+from convert.config import SPIKE_NORM
 from convert.errors import ConfigError, ConvertError, WriteError
+from convert.normalisation.granularity import GRANULARITIES
 from convert.normalisation.rules import RULES
+from convert.pipeline import Conversion
 from convert.reading.hints import Hints
 from convert.recipes import RECIPES, recipe
 from convert.writing.artefact import to_bytes
 from convert.writing.nir_wiring import nir_library
-from evaluate.comparison import compare
+from evaluate.comparison import Aim, compare
 from evaluate.errors import EvaluateError
 from evaluate.fidelity import export_nir
 from evaluate.goals import COSTS, read_goal
@@ -93,13 +95,21 @@ EXAMPLES = """Examples:
       every recipe on the same samples, in one table
 
 \b
+  python -m convert zoo:digits-relu --steps 4,8,16 --for-steps each
+      a network for each number of steps, with thresholds and starts of its own
+
+\b
   python -m convert zoo:fashion-cnn-relu --auto "accuracy_drop<=0.5pp" --minimise latency
       search for the recipe that answers soonest within half a point of the ANN
 """
 
 RECIPE = f"How to convert: {', '.join(RECIPES)}; or all, which compares them."
-FOR_STEPS = "The number of steps the network is meant for: recipes fit thresholds and starts to it."
+FOR_STEPS = (
+    "The number of steps the network is meant for: recipes fit thresholds and starts to it. each: one network for each "
+    "of --steps, in one table."
+)
 RULE = f"Threshold rule: {', '.join((*RULES, SPIKE_NORM))}."
+GRANULARITY = f"What one threshold is for: {', '.join(GRANULARITIES)} [channel]."
 MODEL = (
     "A file, told from its content: torch.save, torch.export, TorchScript, safetensors, ONNX, skops, or the "
     "snn.safetensors of an earlier run; or zoo:NAME."
@@ -132,16 +142,14 @@ def main(
     activation: Annotated[str | None, typer.Option(help=ACTIVATION)] = None,
     trust: Annotated[bool, typer.Option("--trust", help=TRUST)] = False,
     recipe_name: Annotated[str, typer.Option("--recipe", metavar="NAME", help=RECIPE)] = "seed",
-    for_steps: Annotated[int, typer.Option(metavar="N", help=FOR_STEPS)] = 16,
+    for_steps: Annotated[str, typer.Option(metavar="N", help=FOR_STEPS)] = "16",
     neuron: Annotated[str | None, typer.Option(help="seed (LIF, exponential synapse), lif or if.")] = None,
     tau_mem_ms: Annotated[float | None, typer.Option(help="Membrane time constant, for seed and lif [20].")] = None,
     tau_syn_ms: Annotated[float | None, typer.Option(help="Synaptic time constant, for seed [2].")] = None,
     dt_ms: Annotated[float | None, typer.Option(help="Length of a step [1].")] = None,
     rule: Annotated[str | None, typer.Option(help=RULE)] = None,
     percentile: Annotated[float | None, typer.Option(help="For --rule percentile [99.9].")] = None,
-    per_channel: Annotated[
-        bool | None, typer.Option("--per-channel/--per-layer", help="One threshold for each channel, or each layer.")
-    ] = None,
+    granularity: Annotated[str | None, typer.Option(help=GRANULARITY)] = None,
     potentials: Annotated[
         bool, typer.Option("--potentials/--no-potentials", help="Calibrate the initial potentials.")
     ] = True,
@@ -188,16 +196,18 @@ def main(
         low, high = _floats("--input-range", input_range)
         said = {
             "neuron": neuron, "tau_mem_ms": tau_mem_ms, "tau_syn_ms": tau_syn_ms, "dt_ms": dt_ms, "rule": rule,
-            "percentile": percentile, "per_channel": per_channel, "potential_steps": None if potentials else 0,
+            "percentile": percentile, "granularity": granularity, "potential_steps": None if potentials else 0,
             "signed": signed, "spike_values": spike_values, "readout_delay": readout_delay, "input_code": input_code,
             "input_low": low, "input_high": high, "exact_levels": levels, "hybrid": hybrid or None,
         }  # fmt: skip
         changes = {option: value for option, value in said.items() if value is not None}
-        _refuse_idle(recipe_name, changes, diagnose)
+        each = for_steps == "each"
+        _refuse_idle(recipe_name, changes, diagnose, each)
         names = list(RECIPES) if recipe_name == "all" else [recipe_name]
-        configs = {name: recipe(name).config(for_steps, **changes) for name in names}
+        read_out = tuple(sorted(set(_integers("--steps", steps))))
+        aims = {name: _aims(name, for_steps, read_out, changes) for name in names}
         request = Request(
-            model, configs[names[0]], data, calibration, tuple(sorted(set(_integers("--steps", steps)))), limit,
+            model, aims[names[0]][0][0], data, calibration, read_out, limit,
             calibration_samples, seed, device, memory_mb,
             None if input_shape is None else _integers("--input-shape", input_shape),
             shlex.join(["python", "-m", "convert", *sys.argv[1:]]), task, Hints(arch, activation, trust),
@@ -206,10 +216,11 @@ def main(
         if check:
             _check(request, json_output)
         folder = out or _folder(model)
-        if recipe_name == "all":
-            _compare(request, configs, out or folder.with_suffix(".recipes"), json_output)
-        if auto is not None and recipe_name != "seed":
-            raise ConfigError(f"--auto: got --recipe {recipe_name} as well; expected one: --auto chooses the recipe")
+        if auto is not None and (recipe_name != "seed" or each):
+            other = "--for-steps each" if each else f"--recipe {recipe_name}"
+            raise ConfigError(f"--auto: got {other} as well; expected one: --auto chooses the recipe and its steps")
+        if recipe_name == "all" or each:
+            _compare(request, aims, out or folder.with_suffix(".steps" if each else ".recipes"), json_output)
         if auto is not None:
             storage = auto_storage or f"sqlite:///{folder.with_name(folder.name.removesuffix('.snn') + '.search.db')}"
             order = Order(read_goal(auto), minimise, trials, storage, changes)
@@ -240,7 +251,17 @@ def _job(request: Request, out: Path, nir: bool) -> Run:
     return run
 
 
-def _refuse_idle(name: str, changes: Mapping[str, object], diagnose: bool) -> None:
+def _aims(name: str, for_steps: str, steps: tuple[int, ...], changes: Mapping[str, object]) -> list[Aim]:
+    """How to convert by the recipe `name`: for one number of steps, or anew for each; exact networks need none."""
+    if for_steps == "each" and name != "exact":
+        return [(recipe(name).config(t, **changes), (t,)) for t in steps]
+    meant = "16" if for_steps == "each" else for_steps
+    if not meant.lstrip("-").isdecimal():
+        raise ConfigError(f"--for-steps: got {for_steps!r}; expected one whole number, or each")
+    return [(recipe(name).config(int(meant), **changes), steps)]
+
+
+def _refuse_idle(name: str, changes: Mapping[str, object], diagnose: bool, each: bool) -> None:
     """An option that the recipe would ignore is refused rather than ignored."""
     of_rates = ("neuron", "tau_mem_ms", "tau_syn_ms", "signed", "spike_values", "readout_delay", "potential_steps")
     idle = [option for option in of_rates if option in changes] if name == "exact" else []
@@ -249,18 +270,23 @@ def _refuse_idle(name: str, changes: Mapping[str, object], diagnose: bool) -> No
         names = {"potential_steps": "no-potentials", "exact_levels": "levels"}
         flags = ", ".join(f"--{names.get(option, option).replace('_', '-')}" for option in idle)
         raise ConfigError(f"{flags}: has no effect with --recipe {name}; leave it out, or choose another recipe")
-    if diagnose and name == "all":
-        raise ConfigError("--diagnose: got --recipe all; expected one recipe: name the one to diagnose")
+    if each and name == "exact":
+        raise ConfigError("--for-steps: got each with --recipe exact, whose steps depend on the sample; leave it out")
+    if diagnose and (name == "all" or each):
+        several = "--for-steps each; expected one number" if each else "--recipe all; expected one recipe"
+        raise ConfigError(f"--diagnose: got {several}: name the one to diagnose")
 
 
-def _compare(request: Request, configs: dict[str, ConvertConfig], out: Path, json_output: bool) -> NoReturn:
+def _compare(request: Request, aims: dict[str, list[Aim]], out: Path, json_output: bool) -> NoReturn:
     """Run every recipe, and print the table; each run file is there as soon as its recipe is through."""
     with _staged(out) as folder, _bars() as bars:
 
-        def keep(name: str, run: Run) -> None:
-            write_run(run, folder / f"{name}.json")
+        def keep(label: str, run: Run, conversion: Conversion) -> None:
+            write_run(run, folder / f"{label}.json")
+            if len(aims) == 1:
+                write_atomically(folder / f"{label}.safetensors", to_bytes(conversion.snn))
 
-        record = compare(request, configs, lambda name: partial(_advance, bars, {}, name), keep)
+        record = compare(request, aims, lambda name: partial(_advance, bars, {}, name), keep)
         text = json.dumps(record, indent=2) + "\n"
         write_atomically(folder / "recipes.json", text.encode())
         write_atomically(folder / "report.md", comparison_page(record).encode())

@@ -12,6 +12,7 @@ from convert.neurons.graded import GradedNeuron
 from convert.neurons.hard_reset import HardResetNeuron
 from convert.neurons.leaky import LeakyNeuron
 from convert.neurons.tracking import TrackingNeuron
+from convert.normalisation.resolution import resolution
 
 __all__ = ["limits", "neuron_equations", "neuron_name", "payload_bits"]
 
@@ -125,7 +126,7 @@ def limits(conversion: Conversion) -> list[str]:
         )
     tau_mem_s = config.taus_s[0]
     if tau_mem_s < math.inf and network.code == "rate":
-        lost = 1 - math.exp(-network.dt_s / tau_mem_s)
+        lost = resolution(network.dt_s, tau_mem_s)
         found.append(
             f"A leaky neuron remembers 1 / (1 - beta) = {1 / lost:.1f} steps: constant drives below (1 - beta) / 2 = "
             f"{lost / 2:.3f} quanta per step never fire, and the resolution of a rate saturates near {lost:.3f}."

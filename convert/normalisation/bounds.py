@@ -10,6 +10,7 @@ calibration samples the thresholds are far better.
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import replace
 
 import torch
@@ -88,8 +89,10 @@ def _valley(op: ir.LeakyRelu | ir.Curve, lower: Tensor, upper: Tensor) -> Interv
     return torch.minimum(bottom, torch.minimum(*ends)), torch.maximum(*ends)
 
 
-def bounded_thresholds(graph: Graph, low: float, high: float, per_channel: bool) -> dict[str, Threshold]:
-    """Lam for every activation: its largest possible value, per channel or layer."""
+def bounded_thresholds(
+    graph: Graph, low: float, high: float, per_channel: bool, neuron_wise: Collection[str] = ()
+) -> dict[str, Threshold]:
+    """Lam for every activation: its largest possible value, per channel or layer; per neuron for `neuron_wise`."""
     known = bounds(graph, low, high)
     found = {}
     for node in graph.sites():
@@ -99,14 +102,14 @@ def bounded_thresholds(graph: Graph, low: float, high: float, per_channel: bool)
         if takes_both_signs(node.op):
             top = torch.maximum(top, -bottom)
         if fixed is None or not (takes_both_signs(node.op) or isinstance(node.op, ir.Staircase)):
-            axis = channel_axis(graph, node)
-            rows = top.movedim(axis, 0).reshape(top.shape[axis], -1).amax(1) if per_channel else top.max()[None]
+            kept = [channel_axis(graph, node)] if per_channel else []
+            kept = list(range(top.ndim)) if node.name in neuron_wise else kept
+            others = [i for i in range(top.ndim) if i not in kept]
+            rows = top.amax(others, keepdim=True) if others else top
             dead = rows <= 0
             rows = torch.where(dead, rows.max() if float(rows.max()) > 0 else torch.ones(()).double(), rows)
-            if per_channel:
-                shape[axis] = -1
             lam = rows if fixed is None else rows.clamp(max=fixed)
-            found[node.name] = Threshold(lam.reshape(shape), "bound from weights", int(dead.sum()))
+            found[node.name] = Threshold(lam, "bound from weights", int(dead.sum()))
         else:
             value = torch.full(shape, fixed, dtype=torch.float64)
             found[node.name] = Threshold(value, "fixed by the activation")
