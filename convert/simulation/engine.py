@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -25,6 +26,9 @@ from convert.graph.semantics import apply
 from convert.lattice import Carried, carried, fraction_bits
 from convert.network import SpikingNetwork
 from convert.neurons.leaky import decay
+from convert.simulation.events.plan import Plan, plan_of
+from convert.simulation.events.planes import Planes, packed, pooled
+from convert.simulation.events.populations import Population, Receiver
 from convert.simulation.inputs import constant_current, poisson_spikes
 from convert.simulation.kernels import Filter, Maximum, State, channels_last, scan
 from convert.simulation.results import Simulation, check_request, read_out
@@ -44,6 +48,7 @@ def simulate(
     seed: int = 0,
     samples: Sequence[int] | None = None,
     device: str = "cpu",
+    engine: str = "auto",
 ) -> Simulation:
     """Run `network` on a batch `x` for `steps` steps.
 
@@ -72,14 +77,19 @@ def simulate(
             f"{', '.join(other)}: quantum other than 1; the engine runs weight-normalised networks: "
             "run the network as normalise() made it, or use simulate_reference"
         )
-    run = _Run(network, x, steps, seed, range(len(x)) if samples is None else samples, device)
+    plan = plan_of(network) if engine in ("auto", "events") and device == "cpu" else None
+    run = _Run(network, x, steps, seed, range(len(x)) if samples is None else samples, device, plan)
     totals, done = [], 0
     while done < steps:
-        until = min(steps, done + _BLOCK, *[s for s in kept if s > done])
+        until = min(steps, done + (_BLOCK if plan is None else _EVENTS_BLOCK), *[s for s in kept if s > done])
         totals.append(run.block(done, until))
         run.record(until, kept)
         done = until
     return run.result(read_out(torch.cat(totals), network), kept)
+
+
+_EVENTS_BLOCK = 32
+"""The same where spikes are bits."""
 
 
 def batch_within(network: SpikingNetwork, bytes_allowed: int) -> int:
@@ -98,7 +108,9 @@ class _Run:
     seed: int
     samples: Sequence[int]
     device: str
+    plan: Plan | None
     graph: Graph = field(init=False)
+    populations: dict[str, Population] = field(default_factory=dict)
     filters: dict[str, Filter] = field(default_factory=dict)
     maxima: dict[str, Maximum] = field(default_factory=dict)
     states: dict[str, State] = field(default_factory=dict)
@@ -115,7 +127,6 @@ class _Run:
         self.poisson = self.network.input_code == "poisson"
         self.pools = _behind_max_pool(self.graph, set(self.network.sites))
         self.static = self._static_values()
-        self.rest = self._rest_values() if self.alpha else {}
         self.trains = self._trains() if self.poisson else None
 
     def _trains(self) -> Tensor:
@@ -134,7 +145,8 @@ class _Run:
                 known[node.name] = apply(_as(node, torch.float64).op, *(known[name] for name in node.inputs))
         return known
 
-    def _rest_values(self) -> dict[str, Tensor]:
+    @cached_property
+    def rest(self) -> dict[str, Tensor]:
         """Every node's value while nobody fires."""
         known = dict(self.static)
         batch = len(self.x)
@@ -157,6 +169,25 @@ class _Run:
         total = total if self.total is None else total + self.total
         self.total = total[-1]
         return total.cpu()
+
+    def population(self, name: str) -> Population | None:
+        """The neurons of the site `name`, where the kernel runs them."""
+        receiver = None if self.plan is None else self.plan.population(name)
+        if receiver is None:
+            return None
+        if name not in self.populations:
+            self.populations[name] = Population(
+                receiver, self.network.sites[name], self.base(receiver), len(self.x), self.steps, self.network.dt_s
+            )
+        return self.populations[name]
+
+    def base(self, receiver: Receiver) -> Tensor:
+        """The drive of `receiver` without spikes: (neurons,), or (batch, *shape) where a constant input adds to it."""
+        bias = receiver.drive.bias
+        for name in receiver.drive.constant:
+            value = self.static[name]
+            bias = (bias.reshape(-1, *[1] * (value.ndim - 2)) if bias.ndim == 1 else bias) + value
+        return bias
 
     def note(self, name: str, spikes: Tensor, signed: bool) -> None:
         """Add a block of spikes to the counts."""
@@ -184,6 +215,7 @@ class _Block:
     def __init__(self, run: _Run, start: int, stop: int) -> None:
         self.run, self.steps = run, stop - start
         self.lanes: dict[tuple[str, str], Tensor] = {}
+        self.planes: dict[tuple[str, str | None], Planes] = {}
         if run.trains is not None:
             name = run.graph.input.name
             self.lanes["raw", name] = run.trains[start:stop]
@@ -191,6 +223,11 @@ class _Block:
 
     def fire(self, node: Node) -> None:
         """Advance the population at `node` by the block."""
+        population = self.run.population(node.name)
+        if population is not None:
+            self.planes[node.name, None] = population.run(self.spikes_for(population.receiver), self.steps)
+            self.run.counts[node.name], self.run.emitted[node.name] = population.counts(), population.emitted()
+            return
         site = self.run.network.sites[node.name]
         current = self.filtered(node.inputs[0])
         dtype = self._membrane_type(node, not site.neuron.on_lattice or site.neuron.tau_mem_s < float("inf"))
@@ -210,14 +247,37 @@ class _Block:
         bits = None if source.bits is None or of_start is None else max(source.bits, of_start)
         return Carried(bits, float(initial.abs().max()) + source.bound * (self.run.steps + 1)).dtype
 
+    def spikes_for(self, receiver: Receiver) -> dict[tuple[str, str | None], Planes]:
+        """What the connections of `receiver` see, as bit planes."""
+        assert self.run.plan is not None  # it made the receiver
+        for connection in receiver.drive.connections:
+            source, pool = connection.source, connection.pool
+            if (source, None) not in self.planes:
+                self.planes[source, None] = packed(self.raw(source), *self.run.plan.emitted[source])
+            if (source, pool) not in self.planes:
+                node = self.run.graph[pool or source]
+                assert isinstance(node.op, ir.AvgPool)  # by the walk that found it
+                self.planes[source, pool] = pooled(self.planes[source, None], node.op, node.shape)
+        return self.planes
+
     def raw(self, name: str) -> Tensor:
         """The response to the spikes of each step: (steps, batch, *shape), or (1, batch, *shape) if constant."""
         if name in self.run.static:
             return self.run.static[name][None]
         if ("raw", name) not in self.lanes:
-            node = self.run.graph[name]
-            self.lanes["raw", name] = self._applied(node, [self.raw(i) for i in node.inputs], "raw")
+            self.lanes["raw", name] = self._raw(self.run.graph[name])
         return self.lanes["raw", name]
+
+    def _raw(self, node: Node) -> Tensor:
+        if (node.name, None) in self.planes:
+            return self.planes[node.name, None].unpacked()
+        receiver = None if self.run.plan is None else self.run.plan.layer(node.name)
+        if receiver is None:
+            return self._applied(node, [self.raw(i) for i in node.inputs], "raw")
+        drives = receiver.drives(self.spikes_for(receiver), len(self.run.x), self.steps)
+        base = self.run.base(receiver)
+        drives += base.reshape(-1, *[1] * (drives.ndim - 3)) if base.ndim == 1 else base
+        return drives.to(self.run.carried[node.name].dtype)
 
     def filtered(self, name: str) -> Tensor:
         """The same through the synaptic filter."""
