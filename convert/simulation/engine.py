@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -120,8 +121,7 @@ class _Run:
     total: Tensor | None = None
 
     def __post_init__(self) -> None:
-        self.carried = carried(self.network.graph, self.network.spiking())
-        self.graph = _typed(self.network.graph, self.carried, self.device)
+        self.carried, self.graph = _prepared(self.network, self.device)
         taus = {site.neuron.tau_syn_s for site in self.network.sites.values()}
         self.alpha = decay(self.network.dt_s, max(taus, default=0.0))
         self.poisson = self.network.input_code == "poisson"
@@ -310,6 +310,18 @@ class _Block:
     def expanded(self, value: Tensor) -> Tensor:
         """`value` for every step of the block."""
         return value if value.shape[0] == self.steps else value.expand(self.steps, *value.shape[1:])
+
+
+_PREPARED: WeakKeyDictionary[SpikingNetwork, dict[str, tuple[dict[str, Carried], Graph]]] = WeakKeyDictionary()
+
+
+def _prepared(network: SpikingNetwork, device: str) -> tuple[dict[str, Carried], Graph]:
+    """What each node carries, and the graph in the types that this needs; kept as long as the network lives."""
+    made = _PREPARED.setdefault(network, {})
+    if device not in made:
+        known = carried(network.graph, network.spiking())
+        made[device] = known, _typed(network.graph, known, device)
+    return made[device]
 
 
 def _as(node: Node, dtype: torch.dtype) -> Node:

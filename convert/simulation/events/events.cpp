@@ -6,7 +6,7 @@
 //
 // in whole multiples of a lattice unit, so every sum is exact and its order does not matter. `run` walks over the
 // places (sample, y, x) of the population. For each it
-//   1. lists, for every step, the rows of W whose input spiked   (`list_rows`, once for all neurons of the place),
+//   1. lists, for every step, the rows of W whose input spiked   (`Listing`, once for all neurons of the place),
 //   2. for every tile of 32 or 64 neurons, with the potentials in registers for all steps,
 //      adds the listed rows                                      (`add_rows`),
 //      updates the neurons and packs their spikes, one bit each  (`Neurons::step`).
@@ -121,6 +121,13 @@ inline uint16_t* append(uint16_t* end, uint32_t word, uint16_t row) {
 #endif
 }
 
+// Append n row numbers, each plus `row`. Up to 32 entries beyond the new end may be overwritten, and as many read.
+inline uint16_t* copy_rows(uint16_t* end, const uint16_t* from, int n, uint16_t row) {
+    constexpr int lanes = kBytes / 2;
+    for (int i = 0; i < n; i += lanes) store(end + i, load<Short>(from + i) + (int16_t)row);
+    return end + n;
+}
+
 // ---------------------------------------------------------------------------------------------------- the layer
 
 extern "C" {
@@ -131,7 +138,7 @@ struct Source {
     int32_t in_h, in_w, words;
     int32_t word_begin, word_end;    // channels that this connection reads, in words
     int32_t kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w;
-    int32_t row;                     // first row of W: (ky * kernel_w + kx) * 32 (word_end - word_begin) + channel
+    int32_t row;                     // first row of W; rows: (kx * kernel_h + ky) * 32 (word_end - word_begin) + channel
     int32_t level, negative;         // worth +- 2^level units; sources are sorted by (-level, negative)
 };
 
@@ -169,18 +176,10 @@ struct Layer {
 
 // ---------------------------------------------------------------------------------------------------- rows
 
-// The rows that spiked at one place: for each step and slot (sources of one level and sign) a stretch of `index`.
+// Stretches of row numbers: stretch i ends at end[i] and begins where the one before ends.
 struct Lists {
     std::vector<uint16_t> index;
-    std::vector<int32_t> end;        // [step * slots + slot]; a stretch begins where the one before ends
-};
-
-// A word of 32 channels at one place of the window.
-struct Patch {
-    const uint32_t* bits;            // of step 0
-    int32_t stride;                  // words from step to step
-    uint16_t row;
-    int32_t slot;
+    std::vector<int32_t> end;
 };
 
 struct Slot {
@@ -188,58 +187,99 @@ struct Slot {
     bool negative;
 };
 
-std::vector<Slot> slots_of(const Layer& layer) {
+// Lists the rows that spiked, for each place of the population and each step, slot by slot (a slot: the sources of
+// one level and sign). Windows of neighbouring places share their columns, so a column is listed once for each line
+// of places, with rows numbered as if it were the first of its window, and copied into every window that it lies in.
+struct Listing {
+    const Layer& layer;
     std::vector<Slot> slots;
-    for (int i = 0; i < layer.source_count; i++) {
-        const Source& s = layer.sources[i];
-        if (slots.empty() || slots.back().level != s.level || slots.back().negative != (s.negative != 0))
-            slots.push_back({s.level, s.negative != 0});
-    }
-    return slots;
-}
+    std::vector<int> slot_of;                    // source -> slot
+    std::vector<std::vector<Lists>> columns;     // [source][x]: a stretch for each step
+    std::vector<std::vector<int64_t>> line_of;   // [source][x]: the line of places for which it was listed, or -1
 
-void patches_at(const Layer& layer, int64_t sample, int y, int x, std::vector<Patch>& patches) {
-    patches.clear();
-    int slot = -1;
-    for (int i = 0; i < layer.source_count; i++) {
-        const Source& s = layer.sources[i];
-        const bool same = i && layer.sources[i - 1].level == s.level && layer.sources[i - 1].negative == s.negative;
-        slot += !same;
-        const int64_t place_words = (int64_t)layer.steps * s.words;
-        const int wide = 32 * (s.word_end - s.word_begin);
+    std::vector<const uint32_t*> words;          // of the column that is being listed, at step 0
+    std::vector<uint16_t> rows;                  // the first row of each
+    struct Window {
+        const Lists* column;
+        uint16_t row;
+        int slot;
+    };
+    std::vector<Window> windows;                 // of the place that is being listed
+
+    explicit Listing(const Layer& l) : layer(l), columns(l.source_count), line_of(l.source_count) {
+        for (int i = 0; i < l.source_count; i++) {
+            const Source& s = l.sources[i];
+            if (slots.empty() || slots.back().level != s.level || slots.back().negative != (s.negative != 0))
+                slots.push_back({s.level, s.negative != 0});
+            slot_of.push_back((int)slots.size() - 1);
+            columns[i].resize(s.in_w);
+            line_of[i].assign(s.in_w, -1);
+        }
+    }
+
+    void list_column(const Source& s, int64_t sample, int y, int ix, Lists& column) {
+        const int wide = 32 * (s.word_end - s.word_begin), steps = layer.steps;
+        column.end.resize(steps);
+        words.clear();
+        rows.clear();
         for (int ky = 0; ky < s.kernel_h; ky++) {
             const int iy = y * s.stride_h - s.pad_h + ky * s.dilation_h;
             if (iy < 0 || iy >= s.in_h) continue;
+            const uint32_t* place = s.bits + ((sample * s.in_h + iy) * s.in_w + ix) * ((int64_t)steps * s.words);
+            for (int w = s.word_begin; w < s.word_end; w++) {
+                words.push_back(place + w);
+                rows.push_back((uint16_t)(ky * wide + 32 * (w - s.word_begin)));
+            }
+        }
+        const size_t count = words.size();
+        size_t n = 0;
+        for (int t = 0; t < steps; t++) {
+            if (column.index.size() < n + 32 * count + 64) column.index.resize(2 * n + 32 * count + 64);
+            uint16_t *begin = column.index.data(), *end = begin + n;
+            const int64_t at = (int64_t)t * s.words;
+            for (size_t p = 0; p < count; p++) end = append(end, words[p][at], rows[p]);
+            column.end[t] = (int32_t)(n = end - begin);
+        }
+    }
+
+    // The rows at place (y, x) of a sample; an even number in each stretch, [step * slots + slot].
+    void list_place(int64_t sample, int y, int x, Lists& lists) {
+        size_t most = 64;
+        windows.clear();
+        for (int i = 0; i < layer.source_count; i++) {
+            const Source& s = layer.sources[i];
+            const int wide = 32 * (s.word_end - s.word_begin);
             for (int kx = 0; kx < s.kernel_w; kx++) {
                 const int ix = x * s.stride_w - s.pad_w + kx * s.dilation_w;
                 if (ix < 0 || ix >= s.in_w) continue;
-                const uint32_t* p = s.bits + ((sample * s.in_h + iy) * s.in_w + ix) * place_words;
-                const int row = s.row + (ky * s.kernel_w + kx) * wide;
-                for (int w = s.word_begin; w < s.word_end; w++)
-                    patches.push_back({p + w, s.words, (uint16_t)(row + 32 * (w - s.word_begin)), slot});
+                const int64_t line = sample * layer.out_h + y;
+                if (line_of[i][ix] != line) {
+                    list_column(s, sample, y, ix, columns[i][ix]);
+                    line_of[i][ix] = line;
+                }
+                windows.push_back({&columns[i][ix], (uint16_t)(s.row + kx * s.kernel_h * wide), slot_of[i]});
+                most += columns[i][ix].end.back() + 64;
+            }
+        }
+        most += 2 * slots.size() * layer.steps;
+        if (lists.index.size() < most) lists.index.resize(most);
+        lists.end.resize((size_t)layer.steps * slots.size());
+        uint16_t *begin = lists.index.data(), *end = begin;
+        int32_t* stretch = lists.end.data();
+        for (int t = 0; t < layer.steps; t++) {
+            const Window *w = windows.data(), *last = w + windows.size();
+            for (int slot = 0; slot < (int)slots.size(); slot++) {
+                for (; w < last && w->slot == slot; w++) {
+                    const int32_t* ends = w->column->end.data();
+                    const int from = t ? ends[t - 1] : 0;
+                    end = copy_rows(end, w->column->index.data() + from, ends[t] - from, w->row);
+                }
+                if ((end - begin) & 1) *end++ = (uint16_t)layer.rows;  // rows are added in pairs: one of zeros
+                *stretch++ = (int32_t)(end - begin);
             }
         }
     }
-}
-
-void list_rows(const Layer& layer, const std::vector<Patch>& patches, int slots, Lists& lists) {
-    const uint16_t zeros = (uint16_t)layer.rows;
-    const size_t room = 32 * patches.size() + 2 * slots + 64;
-    lists.end.resize((size_t)layer.steps * slots);
-    size_t n = 0;
-    for (int t = 0; t < layer.steps; t++) {
-        if (lists.index.size() < n + room) lists.index.resize(2 * n + room);
-        uint16_t *begin = lists.index.data(), *end = begin + n;
-        size_t p = 0;
-        for (int slot = 0; slot < slots; slot++) {
-            for (; p < patches.size() && patches[p].slot == slot; p++)
-                end = append(end, patches[p].bits[(size_t)t * patches[p].stride], patches[p].row);
-            if ((end - begin) & 1) *end++ = zeros;  // rows are added in pairs
-            lists.end[(size_t)t * slots + slot] = (int32_t)(end - begin);
-        }
-        n = end - begin;
-    }
-}
+};
 
 // acc += (or -=) the listed rows of a tile; `n` is even. Parts of 32-bit lanes: 2 * shorts.
 template <int shorts, bool negative>
@@ -313,11 +353,17 @@ template <class V, Law law, int parts> struct Neurons {
     // Charge what arrives in step t. The order of the operations is the one of the other engines.
     void charge(const Int* drive, int t) {
         base = base_begin + t * layer.base_step;
+        const bool silent = !layer.source_count, plain = layer.alpha == 0 && layer.beta == 1;
         for (int i = 0; i < parts; i++) {
             if constexpr (sizeof(T) == 8) {
-                V j = to_real(drive[i / 2], i & 1) * layer.unit + load<V>(base + i * lanes);
-                current[i] = current[i] * layer.alpha + j * (1 - layer.alpha);
-                v[i] = v[i] * layer.beta + current[i];
+                V j = load<V>(base + i * lanes);
+                if (!silent) j = to_real(drive[i / 2], i & 1) * layer.unit + j;
+                if (plain) {
+                    v[i] += j;
+                } else {
+                    current[i] = current[i] * layer.alpha + j * (1 - layer.alpha);
+                    v[i] = v[i] * layer.beta + current[i];
+                }
             } else {
                 v[i] += drive[i] + load<V>(base + i * lanes);
             }
@@ -415,21 +461,19 @@ template <class W, class V, Law law, int tile> void run_tile(
 }
 
 template <class W, class V, Law law, int tile> void run(const Layer& layer) {
-    const std::vector<Slot> slots = slots_of(layer);
+    Listing listing(layer);
     const int64_t places = (int64_t)layer.out_h * layer.out_w, begin = layer.first * places, end = layer.last * places;
     // Several places take turns with one tile of weights, so that it stays in the cache.
     const int64_t together = layer.neurons > tile ? 16 : 1;
     std::vector<Lists> lists(together);
-    std::vector<Patch> patches;
     for (int64_t p0 = begin; p0 < end; p0 += together) {
         const int64_t p1 = std::min(end, p0 + together);
-        for (int64_t p = p0; p < p1; p++) {
+        for (int64_t p = p0; layer.source_count && p < p1; p++) {
             const int place = (int)(p % places);
-            patches_at(layer, p / places, place / layer.out_w, place % layer.out_w, patches);
-            list_rows(layer, patches, (int)slots.size(), lists[p - p0]);
+            listing.list_place(p / places, place / layer.out_w, place % layer.out_w, lists[p - p0]);
         }
         for (int first = 0; first < layer.neurons; first += tile)
-            for (int64_t p = p0; p < p1; p++) run_tile<W, V, law, tile>(layer, slots, lists[p - p0], p, first);
+            for (int64_t p = p0; p < p1; p++) run_tile<W, V, law, tile>(layer, listing.slots, lists[p - p0], p, first);
     }
 }
 

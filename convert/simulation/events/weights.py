@@ -81,8 +81,8 @@ def _part(
         low = (first // outer) * inner // 32
         high = words_of(((last - 1) // outer + 1) * inner)
         kernel_h, kernel_w = c.weight.shape[2:]
-        block = torch.zeros((kernel_h, kernel_w, 32 * (high - low), size), dtype=torch.int64)
-        whole = torch.round(c.weight[first:last] * (units[c.source] * 2.0**bits)).long().permute(2, 3, 1, 0)
+        block = torch.zeros((kernel_w, kernel_h, 32 * (high - low), size), dtype=torch.int64)
+        whole = torch.round(c.weight[first:last] * (units[c.source] * 2.0**bits)).long().permute(3, 2, 1, 0)
         if c.groups == 1:
             block[:, :, :channels, : last - first] = whole
         else:
