@@ -9,6 +9,7 @@ used, which leaves 29 bits more.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -139,7 +140,11 @@ def _weighted(op: Op, source: Carried) -> Carried:
 
 def fraction_bits(values: Tensor, most: int = 30) -> int | None:
     """The least number of fraction bits that holds every value, or None where `most` is not enough."""
-    for bits in range(most + 1):
-        if torch.equal(snap(values, bits), values.double()):
-            return bits
-    return None
+    scaled = values.double() * 2.0**most
+    if not torch.equal(scaled.round(), scaled):
+        return None
+    if scaled.numel() and float(scaled.abs().max()) >= 2.0**62:
+        return most  # enough, if not the least: no weights are that large
+    whole = scaled.long()
+    lowest = (whole & -whole)[whole != 0]  # the lowest bit that is set
+    return 0 if not len(lowest) else max(0, most - round(math.log2(int(lowest.min()))))
