@@ -176,6 +176,9 @@ def main(
     trials: Annotated[int, typer.Option(help=TRIALS)] = 30,
     auto_storage: Annotated[str | None, typer.Option(metavar="URL", help=STORAGE)] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    engine: Annotated[
+        str, typer.Option(help="auto, events (a layer costs what its spikes cost) or dense; the spikes are the same.")
+    ] = "auto",
     memory_mb: Annotated[int, typer.Option(help="Memory for the spikes held at a time.")] = 32,
     task: Annotated[str, typer.Option(help=TASK)] = "auto",
     check: Annotated[
@@ -211,7 +214,7 @@ def main(
             calibration_samples, seed, device, memory_mb,
             None if input_shape is None else _integers("--input-shape", input_shape),
             shlex.join(["python", "-m", "convert", *sys.argv[1:]]), task, Hints(arch, activation, trust),
-            diagnose,
+            diagnose, engine,
         )  # fmt: skip
         if check:
             _check(request, json_output)

@@ -28,6 +28,7 @@ from convert.reading.models import Model, from_module, open_model
 from convert.reading.sources import Source, identify
 from convert.reading.tracing import Traced
 from convert.recipes import recipe
+from convert.simulation.engine import ENGINES, engines_of
 from convert.writing.artefact import load
 from evaluate.assembly import Case, assemble
 from evaluate.diagnosis import diagnose, samples_within
@@ -68,6 +69,8 @@ class Request:
         What the user says about the model file: its code, its activation, that it is trusted.
     diagnose : bool
         Whether to say where and why accuracy was lost.
+    engine : str
+        How to simulate; one of `convert.simulation.engine.ENGINES`.
 
     Raises
     ------
@@ -90,6 +93,7 @@ class Request:
     task: str = "auto"
     hints: Hints = field(default_factory=Hints)
     diagnose: bool = False
+    engine: str = "auto"
 
     def __post_init__(self) -> None:
         """Refuse what can be refused before anything is read."""
@@ -105,6 +109,8 @@ class Request:
             wrong.append(f"--seed: got {self.seed}; expected 0 or more")
         if self.task not in TASKS:
             wrong.append(f"--task: got {self.task!r}; expected one of {', '.join(TASKS)}")
+        if self.engine not in ENGINES:
+            wrong.append(f"--engine: got {self.engine!r}; expected one of {', '.join(ENGINES)}")
         if self.device not in ("cpu", "cuda"):
             wrong.append(f"--device: got {self.device!r}; expected cpu or cuda")
         elif self.device == "cuda" and not torch.cuda.is_available():
@@ -141,9 +147,17 @@ def perform(
         measured, found = measure_exact(conversion, inputs.x, request.steps, memory, progress, asked)
         more = exactness_metrics(found, asked)
     else:
-        measured = measure(conversion, inputs.x, request.steps, request.seed, memory, request.device, progress, asked)
+        measured = measure(
+            conversion, inputs.x, request.steps, request.seed, memory, request.device, progress, asked, request.engine
+        )
     notes = (*prepared.notes, *inputs.notes)
     run = assemble(prepared.case, conversion, measured, inputs.labels, prepared.seconds, notes, asked)
+    if conversion.snn.code == "rate":
+        ran = engines_of(conversion.snn, request.engine, request.device)
+        run = replace(
+            run,
+            environment=run.environment | {"engine": {k: sorted(ran.values()).count(k) for k in ("events", "dense")}},
+        )
     exports = () if export is None else export(conversion.snn, inputs.x)
     found_wrong = _diagnosis(request, prepared, report) if request.diagnose else {}
     return replace(run, metrics=(*run.metrics, *more), exports=tuple(exports), diagnosis=found_wrong), conversion

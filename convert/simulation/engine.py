@@ -123,10 +123,10 @@ def engines_of(network: SpikingNetwork, engine: str = "auto", device: str = "cpu
     return {name: "dense" if plan is None or plan.population(name) is None else "events" for name in network.sites}
 
 
-def batch_within(network: SpikingNetwork, bytes_allowed: int) -> int:
+def batch_within(network: SpikingNetwork, bytes_allowed: int, engine: str = "auto", device: str = "cpu") -> int:
     """Samples that can be simulated at a time within a memory budget."""
-    engines = engines_of(network)
-    if engines and all(engine == "events" for engine in engines.values()):
+    engines = engines_of(network, engine, device)
+    if engines and set(engines.values()) == {"events"}:
         neurons = sum(math.prod(network.graph[name].shape) for name in network.sites)
         return max(1, bytes_allowed // (neurons * _EVENTS_BYTES))
     widest = max(int(torch.tensor(node.shape).prod()) for node in network.graph)
