@@ -108,6 +108,7 @@ ACTIVATION = "For the weights of a plain stack of linear layers: relu, tanh, sig
 TRUST = "Read a TorchScript file, which executes it."
 TASK = "What is scored: classes, binary, labels, regression or heads; auto: by outputs and labels."
 DIAGNOSE = "Also say where and why accuracy was lost, layer by layer, and which command may help."
+CODE = "What spikes mean: rate, or differential: each corrects what was said before (needs --neuron if) [rate]."
 LEVELS = "For --recipe exact: levels of the quantised network [15]."
 AUTO = "Search for a conversion that keeps this: accuracy_drop<=0.5pp or agreement>=99%."
 MINIMISE = f"For --auto: what is to be least: {', '.join(COSTS)}."
@@ -148,6 +149,7 @@ def main(
         int | None, typer.Option(help="Steps that the read-out leaves out, at most half of those run.")
     ] = None,
     levels: Annotated[int | None, typer.Option(help=LEVELS)] = None,
+    code: Annotated[str | None, typer.Option(help=CODE)] = None,
     input_code: Annotated[str | None, typer.Option("--input", help="constant (a current) or poisson (spikes).")] = None,
     steps: Annotated[str, typer.Option(help="Steps to report; the last ends the simulation.")] = "1,2,4,8,16,32,64",
     limit: Annotated[int | None, typer.Option(help="Score at most so many samples.")] = None,
@@ -184,7 +186,7 @@ def main(
             "neuron": neuron, "tau_mem_ms": tau_mem_ms, "tau_syn_ms": tau_syn_ms, "dt_ms": dt_ms, "rule": rule,
             "percentile": percentile, "per_channel": per_channel, "potential_steps": None if potentials else 0,
             "signed": signed, "spike_values": spike_values, "readout_delay": readout_delay, "input_code": input_code,
-            "input_low": low, "input_high": high, "exact_levels": levels,
+            "code": code, "input_low": low, "input_high": high, "exact_levels": levels,
         }  # fmt: skip
         changes = {option: value for option, value in said.items() if value is not None}
         _refuse_idle(recipe_name, changes, diagnose)
@@ -236,7 +238,8 @@ def _job(request: Request, out: Path, nir: bool) -> Run:
 
 def _refuse_idle(name: str, changes: Mapping[str, object], diagnose: bool) -> None:
     """An option that the recipe would ignore is refused rather than ignored."""
-    of_rates = ("neuron", "tau_mem_ms", "tau_syn_ms", "signed", "spike_values", "readout_delay", "potential_steps")
+    of_rates = ("neuron", "tau_mem_ms", "tau_syn_ms", "signed", "spike_values", "readout_delay", "potential_steps",
+                "code")  # fmt: skip
     idle = [option for option in of_rates if option in changes] if name == "exact" else []
     idle += ["exact_levels"] if "exact_levels" in changes and name not in ("exact", "all") else []
     if idle:

@@ -119,13 +119,6 @@ class ConvertConfig:
                 (0 < self.v_threshold <= 1, f"v_threshold: got {self.v_threshold}; expected more than 0, up to 1"),
                 (1 <= self.spike_values <= 8, f"--spike-values: got {self.spike_values}; expected 1 to 8"),
                 (self.code in CODES, f"--code: got {self.code!r}; expected one of {', '.join(CODES)}"),
-                (self.code == "rate" or self.neuron == "if",
-                 f"--neuron: got {self.neuron!r} with --code {self.code}; expected if: what is said once must last, so "
-                 "there is neither leak nor synaptic filter"),
-                (self.code == "rate" or (self.reset == "subtract" and self.input_code == "constant"
-                                         and self.rule != SPIKE_NORM),
-                 f"--code {self.code}: got reset {self.reset!r}, input {self.input_code!r} and rule {self.rule!r}; "
-                 "expected reset subtract, a constant input and a rule that needs no rates"),
                 (0.5 < self.correction <= 1, f"correction: got {self.correction}; expected more than 0.5, up to 1"),
                 (self.bias_steps >= 0, f"bias_steps: got {self.bias_steps}; expected 0 or more"),
                 (self.calibrated_on >= 1, f"calibrated_on: got {self.calibrated_on}; expected at least 1"),
@@ -169,6 +162,26 @@ class ConvertConfig:
         return Law(
             self.reset, self.v_threshold, self.signed, self.spike_values, self.code, self.correction
         )
+
+    def check_code(self) -> None:
+        """Refuse what does not go with the code; a comparison of recipes names it instead of stopping.
+
+        Raises
+        ------
+        ConfigError
+            All of it at once.
+        """
+        if self.code == "rate" or self.exact:
+            return
+        found = {"--neuron": (self.neuron, "if"), "reset": (self.reset, "subtract"),
+                 "--input": (self.input_code, "constant")}  # fmt: skip
+        wrong = [f"{name}: got {got!r}, expected {want}" for name, (got, want) in found.items() if got != want]
+        wrong += [f"--rule: got {SPIKE_NORM!r}, expected another"] if self.rule == SPIKE_NORM else []
+        if wrong:
+            raise ConfigError(
+                f"--code {self.code}: {'; '.join(wrong)}; what a spike says once must last, so nothing may leak from "
+                "it: change these, or use --code rate"
+            )
 
     @classmethod
     def of_network(cls, network: SpikingNetwork) -> ConvertConfig:

@@ -79,6 +79,7 @@ def convert(
         Called with the number of samples observed or simulated; `effort` says how many there will be.
     """
     config = ConvertConfig() if config is None else config
+    config.check_code()
     folded = evened(fold(traced.graph)) if config.exact else fold(traced.graph)
     stats = None if calibration is None else observe(folded, calibration, progress=progress)
     lams = _thresholds(folded, stats, config)
