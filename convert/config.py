@@ -159,9 +159,7 @@ class ConvertConfig:
     @property
     def law(self) -> Law:
         """How neurons in the place of rectifiers spike."""
-        return Law(
-            self.reset, self.v_threshold, self.signed, self.spike_values, self.code, self.correction
-        )
+        return Law(self.reset, self.v_threshold, self.signed, self.spike_values, self.code, self.correction)
 
     def check_code(self) -> None:
         """Refuse what does not go with the code; a comparison of recipes names it instead of stopping.

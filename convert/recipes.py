@@ -119,6 +119,9 @@ RECIPES: dict[str, Recipe] = {
                lambda steps: {**_DIFFERENTIAL, "rule": "iteration", "mse_steps": 8},
                differs="1 / t from a table of 16 bits; max pools take the maximum of the decoded estimates; only "
                        "rectifiers, none of the units for other activations"),
+        Recipe("sparse-differential", "this project; Huang et al., ICML 2025",
+               "differential coding with the fewest spikes: coarser values, and the least one sent at 0.9 of itself",
+               lambda steps: {**_DIFFERENTIAL, "rule": "iteration", "mse_steps": 32, "correction": 0.9}),
         Recipe("exact", "Xie et al. (ST-BIF), SpikeZIP; You et al., ICML 2024",
                "signed spikes until no neuron can fire: bit for bit the quantised network (--levels)",
                lambda steps: _IF,

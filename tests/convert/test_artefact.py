@@ -79,7 +79,7 @@ def test_a_loaded_differential_network_says_the_same(tmp_path: Path) -> None:
     (tmp_path / "snn.safetensors").write_bytes(to_bytes(snn))
     again = load(tmp_path / "snn.safetensors")
     assert again.code == "differential"
-    assert [s.neuron for s in again.sites.values()] == [s.neuron for s in snn.sites.values()]
+    assert {k: s.neuron for k, s in again.sites.items()} == {k: s.neuron for k, s in snn.sites.items()}
     before, after = simulate(snn, x, 20), simulate(again, x, 20)
     assert torch.equal(before.output, after.output)
     assert all(torch.equal(before.counts[name], after.counts[name]) for name in snn.sites)

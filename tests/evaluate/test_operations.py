@@ -159,20 +159,19 @@ def test_counts_do_not_depend_on_the_batch():
 
 def test_decoders_are_counted_where_something_is_decoded():
     """A constant needs no decoder; behind a max pool all is decoded; the read-out has one of its own."""
-    layers = nn.Conv2d(1, 2, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(8, 5), nn.ReLU(), nn.Linear(5, 3)
-    _, _, rows = counted(seeded(*layers), images(4, 1, 6, 6), code="differential")
-    costs = {name: (r.neuron_updates, r.adds_per_update, r.multiplies_per_update) for name, r in rows.items()}
-    own, decoder = (3, 1), (2, 1)
-    both = (own[0] + decoder[0], own[1] + decoder[1])
-    pool, last = next(name for name in costs if "max" in name), "linear_1"
-    found = {name: cost for name, cost in costs.items() if cost[0]}
-    # the pool after the ReLU is moved in front of it or not: either way one decoder, on what it receives
-    assert found[last] == (3 * 6, *decoder)
-    assert found["relu_1"][0] == 5 * 6
-    assert found["relu"][1:] == own
-    assert found[pool][1:] == (1 + decoder[0], decoder[1])
-    assert found["relu_1"][1:] in (own, both)
-    assert set(found) == {"relu", "relu_1", pool, last}
+    own, with_decoder, decoder = (3, 1), (5, 2), (2, 1)
+    first = nn.Conv2d(1, 2, 3), nn.ReLU(), nn.AvgPool2d(2)
+    last = nn.Flatten(), nn.Linear(8, 5), nn.ReLU(), nn.Linear(5, 3)
+    for layers, pooled in ((first + last, False), ((*first, nn.MaxPool2d(2, 1, 1), nn.AvgPool2d(2, 1), *last), True)):
+        _, _, rows = counted(seeded(*layers), images(4, 1, 6, 6), code="differential")
+        costs = {k: (r.neuron_updates, r.adds_per_update, r.multiplies_per_update) for k, r in rows.items()}
+        expected = {
+            "relu": (2 * 16 * 6, *own), "relu_1": (5 * 6, *(own if pooled else with_decoder)),
+            "linear_1": (3 * 6, *decoder),
+        }  # fmt: skip
+        if pooled:  # it decodes what it receives, and compares sums
+            expected["max_pool2d"] = (2 * 4 * 6, 1 + decoder[0], decoder[1])
+        assert {k: cost for k, cost in costs.items() if cost[0]} == expected
 
 
 @pytest.mark.parametrize(

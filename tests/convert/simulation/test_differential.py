@@ -139,9 +139,10 @@ def test_it_says_more_with_fewer_spikes_than_a_rate_does(name):
 def test_a_max_pool_takes_the_maximum_of_the_estimates(name):
     network, x = coded(name)
     pool = next(n for n in network.graph if isinstance(n.op, ir.MaxPool))
-    cut = [n for n in network.graph.upstream(pool.name)]
+    cut = network.graph.upstream(pool.name)
     before = type(network)(
-        network.graph.upstream(pool.inputs[0]), {n.name: network.sites[n.name] for n in cut if n.name in network.sites},
+        network.graph.upstream(pool.inputs[0]),
+        {n.name: network.sites[n.name] for n in cut if n.name in network.sites},
         network.scales, network.dt_s, code="differential",
     )  # fmt: skip
     after = type(network)(
