@@ -123,6 +123,7 @@ TRUST = "Read a TorchScript file, which executes it."
 TASK = "What is scored: classes, binary, labels, regression or heads; auto: by outputs and labels."
 DIAGNOSE = "Also say where and why accuracy was lost, layer by layer, and which command may help."
 HYBRID = "Keep softmax, layer norm and products of two inputs as floating-point functions at run time."
+CODE = "What spikes mean: rate, or differential: each corrects what was said before (needs --neuron if) [rate]."
 LEVELS = "For --recipe exact: levels of the quantised network [15]."
 AUTO = "Search for a conversion that keeps this: accuracy_drop<=0.5pp or agreement>=99%."
 MINIMISE = f"For --auto: what is to be least: {', '.join(COSTS)}."
@@ -162,6 +163,7 @@ def main(
     ] = None,
     hybrid: Annotated[bool, typer.Option("--hybrid", help=HYBRID)] = False,
     levels: Annotated[int | None, typer.Option(help=LEVELS)] = None,
+    code: Annotated[str | None, typer.Option(help=CODE)] = None,
     input_code: Annotated[str | None, typer.Option("--input", help="constant (a current) or poisson (spikes).")] = None,
     steps: Annotated[str, typer.Option(help="Steps to report; the last ends the simulation.")] = "1,2,4,8,16,32,64",
     limit: Annotated[int | None, typer.Option(help="Score at most so many samples.")] = None,
@@ -201,7 +203,7 @@ def main(
             "neuron": neuron, "tau_mem_ms": tau_mem_ms, "tau_syn_ms": tau_syn_ms, "dt_ms": dt_ms, "rule": rule,
             "percentile": percentile, "granularity": granularity, "potential_steps": None if potentials else 0,
             "signed": signed, "spike_values": spike_values, "readout_delay": readout_delay, "input_code": input_code,
-            "input_low": low, "input_high": high, "exact_levels": levels, "hybrid": hybrid or None,
+            "code": code, "input_low": low, "input_high": high, "exact_levels": levels, "hybrid": hybrid or None,
         }  # fmt: skip
         changes = {option: value for option, value in said.items() if value is not None}
         each = for_steps == "each"
@@ -266,7 +268,8 @@ def _aims(name: str, for_steps: str, steps: tuple[int, ...], changes: Mapping[st
 
 def _refuse_idle(name: str, changes: Mapping[str, object], diagnose: bool, each: bool) -> None:
     """An option that the recipe would ignore is refused rather than ignored."""
-    of_rates = ("neuron", "tau_mem_ms", "tau_syn_ms", "signed", "spike_values", "readout_delay", "potential_steps")
+    of_rates = ("neuron", "tau_mem_ms", "tau_syn_ms", "signed", "spike_values", "readout_delay", "potential_steps",
+                "code")  # fmt: skip
     idle = [option for option in of_rates if option in changes] if name == "exact" else []
     idle += ["exact_levels"] if "exact_levels" in changes and name not in ("exact", "all") else []
     if idle:

@@ -10,12 +10,16 @@ from typing import Any
 from convert.errors import ConfigError
 from convert.network import INPUT_CODES, SpikingNetwork
 from convert.neurons.counting import MOST_LEVELS
+from convert.neurons.differential import CORRECTION
 from convert.neurons.families import NEURONS, RESETS, Law, time_constants
 from convert.neurons.leaky import LeakyNeuron
 from convert.normalisation.granularity import GRANULARITIES
 from convert.normalisation.rules import RULES
 
-__all__ = ["SPIKE_NORM", "ConvertConfig"]
+__all__ = ["CODES", "SPIKE_NORM", "ConvertConfig"]
+
+CODES = ("rate", "differential")
+"""Names on the command line; the code of the recipe "exact" comes with the recipe."""
 
 SPIKE_NORM = "spike-norm"
 """The rule that needs the spiking network itself, so it is no entry of `RULES`."""
@@ -52,6 +56,11 @@ class ConvertConfig:
         to reach the output.
     reset, v_threshold, signed, spike_values
         How neurons in the place of rectifiers spike; see `convert.neurons.families.Law`.
+    code : {"rate", "differential"}
+        What the spikes of a train mean: its rate, or corrections of what it has said; see
+        `convert.neurons.differential`. The recipe "exact" has a code of its own.
+    correction : float
+        In the differential code: the part of the least spike value that is owed before it is sent.
     input_code : {"constant", "poisson"}
     input_low, input_high : float
         Range of the inputs, used only where there are no calibration samples.
@@ -86,6 +95,8 @@ class ConvertConfig:
     v_threshold: float = 0.5
     signed: bool = False
     spike_values: int = 1
+    code: str = "rate"
+    correction: float = CORRECTION
     input_code: str = "constant"
     input_low: float = 0.0
     input_high: float = 1.0
@@ -113,6 +124,8 @@ class ConvertConfig:
                 (self.reset in RESETS, f"--reset: got {self.reset!r}; expected one of {', '.join(RESETS)}"),
                 (0 < self.v_threshold <= 1, f"v_threshold: got {self.v_threshold}; expected more than 0, up to 1"),
                 (1 <= self.spike_values <= 8, f"--spike-values: got {self.spike_values}; expected 1 to 8"),
+                (self.code in CODES, f"--code: got {self.code!r}; expected one of {', '.join(CODES)}"),
+                (0.5 < self.correction <= 1, f"correction: got {self.correction}; expected more than 0.5, up to 1"),
                 (self.bias_steps >= 0, f"bias_steps: got {self.bias_steps}; expected 0 or more"),
                 (self.calibrated_on >= 1, f"calibrated_on: got {self.calibrated_on}; expected at least 1"),
                 ((self.readout_delay or 0) >= 0, f"--readout-delay: got {self.readout_delay}; expected 0 or more"),
@@ -152,7 +165,27 @@ class ConvertConfig:
     @property
     def law(self) -> Law:
         """How neurons in the place of rectifiers spike."""
-        return Law(self.reset, self.v_threshold, self.signed, self.spike_values)
+        return Law(self.reset, self.v_threshold, self.signed, self.spike_values, self.code, self.correction)
+
+    def check_code(self) -> None:
+        """Refuse what does not go with the code; a comparison of recipes names it instead of stopping.
+
+        Raises
+        ------
+        ConfigError
+            All of it at once.
+        """
+        if self.code == "rate" or self.exact:
+            return
+        found = {"--neuron": (self.neuron, "if"), "reset": (self.reset, "subtract"),
+                 "--input": (self.input_code, "constant")}  # fmt: skip
+        wrong = [f"{name}: got {got!r}, expected {want}" for name, (got, want) in found.items() if got != want]
+        wrong += [f"--rule: got {SPIKE_NORM!r}, expected another"] if self.rule == SPIKE_NORM else []
+        if wrong:
+            raise ConfigError(
+                f"--code {self.code}: {'; '.join(wrong)}; what a spike says once must last, so nothing may leak from "
+                "it: change these, or use --code rate"
+            )
 
     @classmethod
     def of_network(cls, network: SpikingNetwork) -> ConvertConfig:
@@ -169,6 +202,7 @@ class ConvertConfig:
         if network.code == "exact":
             return replace(remembered, recipe="exact", dt_ms=network.dt_s * 1000, input_code=network.input_code)
         own: dict[str, Any] = {"neuron": name, "dt_ms": network.dt_s * 1000, "input_code": network.input_code}
+        own["code"] = network.code
         if remembered.recipe == "exact":
             own["recipe"] = cls.recipe
         if neuron.tau_mem_s < math.inf:

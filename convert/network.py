@@ -15,6 +15,7 @@ from convert.graph import ir
 from convert.graph.ir import Graph, Node
 from convert.graph.running import with_units
 from convert.neurons.counting import CountingNeuron
+from convert.neurons.differential import DifferentialNeuron
 from convert.neurons.leaky import LeakyNeuron
 from convert.neurons.tracking import TrackingNeuron, TwoSlopeNeuron
 
@@ -22,8 +23,12 @@ __all__ = ["CODES", "INPUT_CODES", "Site", "SpikingNetwork", "rescaled", "thresh
 
 INPUT_CODES = ("constant", "poisson")
 
-CODES = ("rate", "exact")
-"""What a spike train means: activation = threshold * spikes per step, or threshold * count once all is quiet."""
+CODES = ("rate", "exact", "differential")
+"""What a spike train means: activation = threshold * spikes per step; threshold * count once all is quiet; or threshold *
+the estimate that its spikes correct (`convert.neurons.differential`)."""
+
+_NEURON_OF = {"exact": CountingNeuron, "differential": DifferentialNeuron}
+"""Codes that need a neuron of their own."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +74,7 @@ class Site:
 
 @dataclass(frozen=True, eq=False)
 class SpikingNetwork:
-    """A spiking network: rate-coded, or exact (`convert.simulation.quiescence`).
+    """A spiking network: rate-coded, differential, or exact (`convert.simulation.quiescence`).
 
     Parameters
     ----------
@@ -87,8 +92,9 @@ class SpikingNetwork:
         Steps that the read-out leaves out, at most half of those simulated.
     provenance : mapping
         Where the network comes from: hashes, rule, versions, seeds.
-    code : {"rate", "exact"}
-        What the spikes mean; an exact network consists of counting neurons and has a constant input.
+    code : {"rate", "exact", "differential"}
+        What the spikes mean. An exact network consists of counting neurons, a differential one of differential
+        neurons; both have a constant input.
 
     Raises
     ------
@@ -136,19 +142,21 @@ class SpikingNetwork:
             raise GraphError(f"dt is {self.dt_s} s; expected more than 0, and finite")
 
     def _check_code(self) -> None:
-        """An exact network is exact throughout."""
+        """A network has one code throughout."""
         if self.code not in CODES:
             raise GraphError(f"code {self.code!r}; expected one of {', '.join(CODES)}")
-        exact = self.code == "exact"
-        if strange := [n for n, site in self.sites.items() if isinstance(site.neuron, CountingNeuron) != exact]:
+        exact, own = self.code == "exact", _NEURON_OF.get(self.code)
+        found = {n: next((kind for kind in _NEURON_OF.values() if isinstance(s.neuron, kind)), None)
+                 for n, s in self.sites.items()}  # fmt: skip
+        if strange := [name for name, kind in found.items() if kind is not own]:
             kind = type(self.sites[strange[0]].neuron).__name__
             raise GraphError(f"{', '.join(strange)}: got a {kind} in a network of code {self.code!r}; they exclude "
                              "each other: convert the model again")  # fmt: skip
         if exact and (odd := [n for n, s in self.sites.items() if bool((s.quantum != 1).any() or s.initial.any())]):
             raise GraphError(f"{', '.join(odd)}: got a quantum other than 1 or a potential at the start in an exact "
                              "network; expected neither: run the network as quantise() made it")  # fmt: skip
-        if exact and self.input_code != "constant":
-            raise GraphError(f"input code {self.input_code!r} in an exact network; expected constant")
+        if own is not None and self.input_code != "constant":
+            raise GraphError(f"input code {self.input_code!r} in a network of code {self.code!r}; expected constant")
 
     def _numbers(self) -> list[tuple[str, Tensor]]:
         """Everything per neuron and per node, beside the weights, which the graph has checked."""

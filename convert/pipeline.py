@@ -90,6 +90,7 @@ def convert(
     config = ConvertConfig() if config is None else config
     if not config.hybrid:
         refuse_hybrid(traced.coverage, "the network")
+    config.check_code()
     folded = evened(fold(traced.graph)) if config.exact else fold(traced.graph)
     each = neuron_wise(folded)[0] if config.granularity == "neuron" else frozenset[str]()
     stats = None if calibration is None else observe(folded, calibration, progress=progress, neuron_wise=each)

@@ -57,6 +57,7 @@ class Recipe:
 
 _IF = {"neuron": "if", "potential_steps": 0}
 _PLAIN = {**_IF, "v_threshold": 1.0, "granularity": "layer"}
+_DIFFERENTIAL = {**_IF, "code": "differential", "spike_values": 4}
 
 
 def _calibrated(steps: int) -> dict[str, Any]:
@@ -113,6 +114,14 @@ RECIPES: dict[str, Recipe] = {
                "four spike values 1, 1/2, 1/4, 1/8, signed, per-channel mse thresholds: several bits per spike",
                lambda steps: {**_IF, "spike_values": 4, "mse_steps": 2 * steps},
                differs="thresholds by mse instead of threshold iteration; rate code instead of differential coding"),
+        Recipe("huang2025-differential", "Huang et al., ICML 2025",
+               "differential coding: four spike values, signed, that correct what was said before; threshold iteration",
+               lambda steps: {**_DIFFERENTIAL, "rule": "iteration", "mse_steps": 8},
+               differs="1 / t from a table of 16 bits; max pools take the maximum of the decoded estimates; only "
+                       "rectifiers, none of the units for other activations"),
+        Recipe("sparse-differential", "this project; Huang et al., ICML 2025",
+               "differential coding with the fewest spikes: coarser values, and the least one sent at 0.9 of itself",
+               lambda steps: {**_DIFFERENTIAL, "rule": "iteration", "mse_steps": 32, "correction": 0.9}),
         Recipe("exact", "Xie et al. (ST-BIF), SpikeZIP; You et al., ICML 2024",
                "signed spikes until no neuron can fire: bit for bit the quantised network (--levels)",
                lambda steps: _IF,

@@ -8,6 +8,7 @@ from convert import Conversion, SpikingNetwork
 from convert.graph import ir
 from convert.neurons.adaptive import AdaptiveNeuron
 from convert.neurons.counting import CountingNeuron
+from convert.neurons.differential import DifferentialNeuron
 from convert.neurons.graded import GradedNeuron
 from convert.neurons.hard_reset import HardResetNeuron
 from convert.neurons.leaky import LeakyNeuron
@@ -32,6 +33,11 @@ _EXACT = (
 _DIFFERENCE = (
     "softmax, layer norm and products of two inputs, F, are difference operators: X += J, send "
     "t F(X / t) - (t - 1) F(X' / (t - 1)) with X' the sum before, so that what was sent adds up to t F(X / t)"
+)
+
+_DIFFERENTIAL = (
+    "J[t] = W S[t] + b; y[t] = (J[t] - J_rest) + r_in[t-1], r_in[t] = r_in[t-1] + (J[t] - J_rest) / t, r_in[0] = J_rest: "
+    "what is received is an estimate, which spikes correct; J_rest is what arrives while nobody fires",
 )
 
 
@@ -64,6 +70,9 @@ def neuron_equations(conversion: Conversion) -> list[str]:
         return list(_EXACT)
     config = conversion.config
     tau_mem_s, tau_syn_s = config.taus_s
+    if conversion.snn.code == "differential":
+        neuron = next(iter(conversion.snn.sites.values())).neuron
+        return [*_DIFFERENTIAL, _spike_rule(neuron), f"no leak, no synaptic filter, dt = {config.dt_ms:g} ms"]
     kinds = {type(site.neuron): site.neuron for site in conversion.snn.sites.values()}
     return [
         "I[t] = alpha I[t-1] + (1 - alpha) S[t],  alpha = exp(-dt / tau_syn)",
@@ -76,6 +85,13 @@ def neuron_equations(conversion: Conversion) -> list[str]:
 
 def _spike_rule(neuron: LeakyNeuron) -> str:
     """When a neuron fires, and what that does to it."""
+    if isinstance(neuron, DifferentialNeuron):
+        values = ", ".join(f"{m:g}" for m in neuron.values)
+        return (
+            f"m[t] = V[t-1] + y[t] - r[t-1]; emit the value s nearest to m[t] out of 0 and +-({values}), the least one "
+            f"from {neuron.v_threshold:g} of it on, V[t] = m[t] - s, r[t] = r[t-1] + s / t; none that would make the "
+            f"estimate r negative{'' if neuron.ceiling == math.inf else ', or lift it above one quantum'}"
+        )
     if isinstance(neuron, GradedNeuron):
         values = ", ".join(f"{m:g}" for m in neuron.values)
         return (
@@ -123,6 +139,12 @@ def limits(conversion: Conversion) -> list[str]:
         found.append(
             f"A spike carries {payload} bits: which of its values it has. It is counted as one event, and its addition "
             "as one of a shifted weight; the bits stand beside every count."
+        )
+    if network.code == "differential":
+        found.append(
+            "Differential code: whoever receives a spike at step t divides its charge by t. Here 1 / t comes from a table "
+            "of 16 bits, and all populations share one clock; the decoders' additions and multiplications are priced, "
+            "the memory of their estimates is not."
         )
     tau_mem_s = config.taus_s[0]
     if tau_mem_s < math.inf and network.code == "rate":

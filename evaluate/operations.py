@@ -18,8 +18,12 @@ from convert.graph import ir
 from convert.graph.ir import Node, Op
 from convert.graph.semantics import apply
 from convert.neurons.adaptive import AdaptiveNeuron
+from convert.neurons.differential import DifferentialNeuron
 from convert.neurons.leaky import LeakyNeuron
 from convert.neurons.tracking import CurveNeuron, TrackingNeuron
+
+_DECODER = (2, 1)
+"""(additions, multiplications) of a decoder of the differential code in one step."""
 
 __all__ = ["CONVENTIONS", "OpCount", "count_operations", "fan_out", "summed", "update_cost"]
 
@@ -35,6 +39,9 @@ CONVENTIONS = (
     "point: the MACs of products, and of layers that read such values, count T times among the analog MACs of the "
     "SNN, the values of softmax and layer norm as functions; none of them is a SynOp.",
     "Neuron updates are clock-driven: neurons times steps; the bias is added in the update.",
+    "Differential code: populations, max pools and the read-out decode what arrives, unless it is constant. A decoder "
+    "adds its estimate to the charge and corrects it by the charge times 1 / t, from a table: two additions and a "
+    "multiplication in every step, whether or not a spike arrives. A neuron keeps its own estimate likewise.",
     "Weights that are zero are counted like others. Comparisons, the subtraction at a spike and table look-ups are "
     "not counted.",
 )
@@ -95,7 +102,12 @@ def update_cost(neuron: LeakyNeuron) -> tuple[int, int]:
     that adapts keeps its own rate: one more of each. A neuron that keeps its count on a curve leaks twice, takes the
     count from what is owed, and finds that with a slope; with a table, also a mean, an offset and a change of unit.
     Comparisons, and with them looking a table up, are not counted, as they are not for thresholds.
+
+    A differential neuron adds the decoded drive, takes what it has said, and corrects that by a product; its bias is
+    where the decoder in front of it starts.
     """
+    if isinstance(neuron, DifferentialNeuron):
+        return 3, 1
     leaks, filters = neuron.tau_mem_s < float("inf"), neuron.tau_syn_s > 0
     adapts = isinstance(neuron, AdaptiveNeuron)
     tracks, tabulated = isinstance(neuron, TrackingNeuron), isinstance(neuron, CurveNeuron)
@@ -139,9 +151,35 @@ class _Counter:
         """Node -> where it carries values of the sample (1) and where the zeros of a border (0), if there is one."""
         self.analog: dict[str, Tensor] = {}
         """Node -> how many analog constants meet at each element, where others carry spikes."""
+        self.decoded: set[str] = set()
+        """In the differential code: nodes that carry what max pools have decoded."""
 
     def row(self, node: Node) -> OpCount | None:
         """The counts of `node`, None where it is wiring."""
+        row = self._own(node)
+        return row if self.snn.code != "differential" else self._with_decoders(node, row)
+
+    def _with_decoders(self, node: Node, row: OpCount | None) -> OpCount | None:
+        """`row` with the decoders in front of a population or a max pool, and those of the read-out."""
+        population, pools = node.name in self.snn.sites, isinstance(node.op, ir.MaxPool)
+        waiting = [name for name in node.inputs if name not in self.constant | self.decoded]
+        if not population and node.name not in self.constant and (pools or self.decoded & set(node.inputs)):
+            self.decoded.add(node.name)
+        decoders = int(bool(waiting) and (population or pools))
+        decoders += int(node.name == self.snn.graph.output and node.name not in self.constant | self.decoded)
+        if not decoders:
+            return row
+        if row is None:
+            row = OpCount(node.name, node.place, "linear")
+        size = int(torch.tensor(node.shape).prod())
+        return replace(
+            row, neuron_updates=row.neuron_updates or size * self.steps,
+            adds_per_update=row.adds_per_update + decoders * _DECODER[0],
+            multiplies_per_update=row.multiplies_per_update + decoders * _DECODER[1],
+        )  # fmt: skip
+
+    def _own(self, node: Node) -> OpCount | None:
+        """The counts of `node` itself."""
         if isinstance(node.op, ir.Input):
             return self._input(node)
         if node.name in self.snn.sites:

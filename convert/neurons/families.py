@@ -11,6 +11,7 @@ from convert.graph import ir
 from convert.graph.curves import LIMITS
 from convert.graph.ir import Op
 from convert.neurons.adaptive import AdaptiveNeuron, constant_quantum
+from convert.neurons.differential import CORRECTION, DifferentialNeuron
 from convert.neurons.graded import GradedNeuron, halving
 from convert.neurons.hard_reset import HardResetNeuron
 from convert.neurons.leaky import LeakyNeuron
@@ -34,6 +35,7 @@ FAMILIES: dict[str, type[LeakyNeuron]] = {
     "hard-reset": HardResetNeuron,
     "two-slope": TwoSlopeNeuron,
     "curve": CurveNeuron,
+    "differential": DifferentialNeuron,
 }
 """Families by the name under which they are saved."""
 
@@ -65,17 +67,37 @@ class Law:
         Whether a neuron takes spikes back; see `GradedNeuron`.
     levels : int
         Values 1, 1/2, 1/4, ... that a spike can have; with more than one it is always signed.
+    code : {"rate", "differential"}
+        What the spikes mean; in the differential code they are always signed, and neither `reset` nor `v_threshold`
+        applies.
+    correction : float
+        In the differential code: the part of the least value that is owed before it is sent.
     """
 
     reset: str = "subtract"
     v_threshold: float = 0.5
     signed: bool = False
     levels: int = 1
+    code: str = "rate"
+    correction: float = CORRECTION
 
 
 def make_neuron(op: Op, tau_mem_s: float, tau_syn_s: float, law: Law | None = None) -> LeakyNeuron:
     """The neuron whose rate is the activation `op`; `law` decides for those in the place of rectifiers."""
-    return _MAKERS[type(op)](op, tau_mem_s, tau_syn_s, Law() if law is None else law)
+    law = Law() if law is None else law
+    if law.code == "differential":
+        return _differential(op, tau_mem_s, tau_syn_s, law)
+    return _MAKERS[type(op)](op, tau_mem_s, tau_syn_s, law)
+
+
+def _differential(op: Op, tau_mem_s: float, tau_syn_s: float, law: Law) -> DifferentialNeuron:
+    if takes_both_signs(op):
+        raise ConfigError(
+            f"--code differential: got a network with {type(op).__name__}, whose neuron sends values of both signs; "
+            "expected ReLU or a clamp from zero upwards: use --code rate"
+        )
+    ceiling = 1.0 if isinstance(op, ir.Clamp) else math.inf
+    return DifferentialNeuron(tau_mem_s, tau_syn_s, law.correction, halving(law.levels), ceiling=ceiling)
 
 
 def _rectifier(op: Op, tau_mem_s: float, tau_syn_s: float, law: Law) -> LeakyNeuron:

@@ -144,6 +144,11 @@ def _shifted(graph: Graph, source: Node, shift: Tensor) -> Graph:
 
 def _surplus(prefix: SpikingNetwork, folded: Graph, node: Node, x: Tensor, steps: int, first: int) -> Tensor:
     """Sum over the samples of spike count minus T a / lam, of the shape of one sample."""
-    counts = simulate(prefix, x, steps, samples=range(first, first + len(x))).counts[node.name].double()
+    result, threshold = (
+        simulate(prefix, x, steps, samples=range(first, first + len(x))),
+        prefix.sites[node.name].threshold,
+    )
     analog = run(folded.upstream(node.name), x.double())
-    return (counts - steps * analog / prefix.sites[node.name].threshold).sum(0)
+    if prefix.code == "differential":  # a train says its last estimate, not its sum
+        return (steps * (result.output[-1] - analog) / threshold).sum(0)
+    return (result.counts[node.name].double() - steps * analog / threshold).sum(0)

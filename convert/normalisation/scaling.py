@@ -22,6 +22,7 @@ from convert.graph.ir import Graph, Node, Op
 from convert.graph.running import with_units
 from convert.lattice import BITS, Carried, coarsest, snap, source_of, through
 from convert.network import Site, SpikingNetwork, rescaled
+from convert.neurons.differential import DifferentialNeuron
 from convert.neurons.leaky import LeakyNeuron
 from convert.normalisation.rules import Threshold
 
@@ -65,7 +66,10 @@ def normalise(
         for node in graph.sites()
     }  # fmt: skip
     finished = rebuild(work.nodes, graph.output)
-    network = SpikingNetwork(finished, sites, work.scales, dt_s, input_code)
+    differential = any(isinstance(site.neuron, DifferentialNeuron) for site in sites.values())
+    network = SpikingNetwork(
+        finished, sites, work.scales, dt_s, input_code, code="differential" if differential else "rate"
+    )
     return replace(network, graph=_snapped(finished, network.spiking()))
 
 

@@ -8,7 +8,8 @@ on the batch, the block or the number of threads. Hybrid networks are the except
 
 Every value has two lanes. `raw` is the network's response to the spikes of this very step; the read-out counts
 those. `filtered` is what neurons receive: the same through the synaptic filter. Where only linear layers lie
-between spikes and neuron, the filter is applied last, to the exact sums.
+between spikes and neuron, the filter is applied last, to the exact sums. In the differential code a decoder stands in
+the place of the filter, and the read-out counts what is decoded: its mean over the steps is the last estimate.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from convert.simulation.events.plan import Plan, plan_of
 from convert.simulation.events.planes import Planes, packed, pooled
 from convert.simulation.events.populations import Population, Receiver
 from convert.simulation.inputs import constant_current, poisson_spikes
-from convert.simulation.kernels import Filter, Maximum, State, channels_last, scan
+from convert.simulation.kernels import Decoder, Filter, Maximum, State, channels_last, scan
 from convert.simulation.results import Simulation, check_request, read_out
 
 __all__ = ["ENGINES", "batch_within", "engines_of", "simulate"]
@@ -146,7 +147,7 @@ class _Run:
     plan: Plan | None
     graph: Graph = field(init=False)
     populations: dict[str, Population] = field(default_factory=dict)
-    filters: dict[str, Filter] = field(default_factory=dict)
+    filters: dict[str, Filter | Decoder] = field(default_factory=dict)
     maxima: dict[str, Maximum] = field(default_factory=dict)
     differences: dict[str, Difference] = field(default_factory=dict)
     states: dict[str, State] = field(default_factory=dict)
@@ -159,6 +160,7 @@ class _Run:
         self.carried, self.graph = _prepared(self.network, self.device)
         taus = {site.neuron.tau_syn_s for site in self.network.sites.values()}
         self.alpha = decay(self.network.dt_s, max(taus, default=0.0))
+        self.decodes = self.network.code == "differential"
         self.poisson = self.network.input_code == "poisson"
         self.pools = _behind_memory(self.graph, set(self.network.sites))
         self.static = self._static_values()
@@ -199,7 +201,8 @@ class _Run:
         for node in self.graph:
             if node.name in self.network.sites:
                 block.fire(node)
-        raw = block.expanded(block.raw(self.graph.output)).double()
+        read = block.filtered if self.decodes else block.raw
+        raw = block.expanded(read(self.graph.output)).double()
         total = torch.cumsum(raw, dim=0)
         total = total if self.total is None else total + self.total
         self.total = total[-1]
@@ -276,7 +279,7 @@ class _Block:
     def _membrane_type(self, node: Node, inexact: bool) -> torch.dtype:
         """float32 where no sum over the whole run can leave it."""
         source = self.run.carried[node.inputs[0]]
-        if inexact or self.run.alpha:
+        if inexact or self.run.alpha or self.run.decodes:
             return torch.float64
         initial = self.run.network.sites[node.name].initial
         of_start = fraction_bits(initial)
@@ -318,7 +321,7 @@ class _Block:
     def filtered(self, name: str) -> Tensor:
         """The same through the synaptic filter."""
         run = self.run
-        if name in run.static or not run.alpha:
+        if name in run.static or not (run.alpha or run.decodes):
             return self.raw(name)
         if ("filtered", name) not in self.lanes:
             node = run.graph[name]
@@ -326,7 +329,8 @@ class _Block:
                 value = self._applied(node, [self.filtered(i) for i in node.inputs], "filtered")
             else:
                 if name not in run.filters:
-                    run.filters[name] = Filter(run.alpha, run.rest[name])
+                    rest = run.rest[name]
+                    run.filters[name] = Decoder(rest) if run.decodes else Filter(run.alpha, rest)
                 value = run.filters[name](self.raw(name))
             self.lanes["filtered", name] = value
         return self.lanes["filtered", name]

@@ -15,12 +15,13 @@ from convert.graph.ir import MaxPool
 from convert.graph.semantics import apply
 from convert.network import Site
 from convert.neurons.adaptive import AdaptiveNeuron, AdaptiveState
+from convert.neurons.differential import DifferentialNeuron, DifferentialState, reciprocal
 from convert.neurons.graded import GradedNeuron, GradedState
 from convert.neurons.hard_reset import HardResetNeuron
 from convert.neurons.leaky import LeakyNeuron, LeakyState, decay
 from convert.neurons.tracking import CurveNeuron, TrackingNeuron, TrackingState, TwoSlopeNeuron
 
-__all__ = ["Filter", "Maximum", "channels_last", "scan"]
+__all__ = ["Decoder", "Filter", "Maximum", "channels_last", "scan"]
 
 State = LeakyState | AdaptiveState | GradedState | TrackingState
 
@@ -65,6 +66,8 @@ def scan(
         return _scan_adaptive(neuron, state, current, quantum, spikes, dt_s), spikes
     if isinstance(neuron, TrackingNeuron) and isinstance(state, TrackingState):
         return _scan_tracking(site, neuron, state, current, spikes, dt_s), spikes
+    if isinstance(neuron, DifferentialNeuron) and isinstance(state, DifferentialState):
+        return _scan_differential(neuron, state, current, quantum, spikes), spikes
     if isinstance(neuron, GradedNeuron) and isinstance(state, GradedState):
         _scan_graded(neuron, state, current, quantum, spikes, dt_s)
         return state, spikes
@@ -107,6 +110,28 @@ def _scan_graded(
                 spikes[t].sub_(here.mul_(torch.ge(credit, value, out=fired)), alpha=growth)
         v.sub_(spikes[t], alpha=quantum)
         credit.add_(spikes[t])
+
+
+def _scan_differential(
+    neuron: DifferentialNeuron, state: DifferentialState, current: Tensor, quantum: float, spikes: Tensor
+) -> DifferentialState:
+    v, said, constant = state.v, state.credit, current.shape[0] == 1
+    here, room = torch.empty_like(v), torch.empty_like(v)
+    for t in range(len(spikes)):
+        gain = reciprocal(state.steps + t + 1)
+        v.add_(current[0 if constant else t]).sub_(said, alpha=quantum)
+        emitted = torch.zeros_like(v)
+        for owed, value, growth in neuron.rungs():
+            torch.ge(v, owed * quantum, out=here)
+            if neuron.ceiling < math.inf:
+                here.mul_(torch.add(said, gain * value, out=room).le_(neuron.ceiling))
+            emitted.add_(here, alpha=growth)
+            torch.lt(v, -owed * quantum, out=here)
+            emitted.sub_(here.mul_(torch.ge(said, gain * value, out=room)), alpha=growth)
+        spikes[t] = emitted
+        v.sub_(emitted, alpha=quantum)
+        said.add_(emitted, alpha=gain)
+    return DifferentialState(v, said, state.steps + len(spikes))
 
 
 def _scan_adaptive(
@@ -185,6 +210,28 @@ class Filter:
         for t in range(len(j)):
             self.i.mul_(self.alpha).add_(j[t].double() * (1 - self.alpha))  # two roundings, whatever the machine
             out[t] = self.i
+        return out
+
+
+class Decoder:
+    """The decoded drive y[t] = (J[t] - rest) + r[t-1] of the differential code over blocks of steps.
+
+    The estimate r[t] = r[t-1] + g[t] (J[t] - rest) starts at the value at rest; see `convert.neurons.differential`.
+    """
+
+    def __init__(self, rest: Tensor) -> None:
+        """`rest` is (batch, *shape)."""
+        self.rest = rest.double()
+        self.estimate, self.steps = self.rest.clone(), 0
+
+    def __call__(self, j: Tensor) -> Tensor:
+        """The decoded block, (steps, batch, *shape) in float64."""
+        out = _block_like(j, len(j), torch.float64)
+        for t in range(len(j)):
+            change = j[t] - self.rest
+            torch.add(change, self.estimate, out=out[t])
+            self.steps += 1
+            self.estimate.add_(change, alpha=reciprocal(self.steps))
         return out
 
 

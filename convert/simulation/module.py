@@ -22,6 +22,7 @@ from convert.graph import ir
 from convert.graph.ir import Node
 from convert.graph.semantics import apply
 from convert.network import SpikingNetwork
+from convert.neurons.differential import reciprocal
 from convert.neurons.leaky import decay
 from convert.simulation.differences import MeanState, difference_step
 from convert.simulation.results import refuse_exact
@@ -38,7 +39,7 @@ class ModuleState:
     neurons : dict
         Population -> state of its neurons.
     currents : dict
-        Emitter -> synaptic current behind its spikes.
+        Emitter -> synaptic current behind its spikes; in the differential code, what it has said.
     maxima : dict
         Max pool and lane -> (accumulated drive, its maximum).
     spikes : dict
@@ -150,6 +151,10 @@ class _Step:
 
     def _emit(self, name: str, spikes: Tensor) -> None:
         before = self.before.currents.get(name, torch.zeros_like(spikes))
+        if self.network.code == "differential":
+            self.direct[name] = self.filtered[name] = spikes + before
+            self.currents[name] = before + reciprocal(self.before.steps + 1) * spikes
+            return
         self.direct[name] = spikes
         self.currents[name] = self.filtered[name] = self.alpha * before + (1 - self.alpha) * spikes
 

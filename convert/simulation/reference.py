@@ -19,6 +19,7 @@ from convert.graph import ir
 from convert.graph.ir import Node
 from convert.graph.semantics import apply
 from convert.network import SpikingNetwork
+from convert.neurons.differential import reciprocal
 from convert.neurons.leaky import decay
 from convert.simulation.inputs import constant_current, poisson_spikes
 from convert.simulation.results import Simulation, check_request, read_out
@@ -66,6 +67,8 @@ class _Oracle:
         self.alpha = decay(network.dt_s, max(taus_s, default=0.0))
         self.states: dict[str, object] = {}
         self.currents: dict[str, Tensor] = {}
+        self.estimates: dict[str, Tensor] = {}
+        self.steps = 0
         self.pooled: dict[str, tuple[Tensor, Tensor]] = {}
         self.received: dict[str, list[Tensor]] = {}
         self.steps = 0
@@ -100,11 +103,15 @@ class _Oracle:
         return spikes
 
     def _emit(self, name: str, spikes: Tensor, quantum: Tensor) -> tuple[Tensor, Tensor]:
-        """Count `spikes`, and send them on: as they are, and through the synaptic filter."""
+        """Count `spikes`, and send them on: as they are, and through the synaptic filter; or decoded, in both lanes."""
         nothing = torch.zeros_like(spikes)
         self.counts[name] = self.counts.get(name, nothing) + spikes
         self.emitted[name] = self.emitted.get(name, nothing) + (spikes != 0)
         sent = spikes * quantum
+        if self.network.code == "differential":
+            before = self.estimates.get(name, nothing)
+            self.estimates[name] = before + reciprocal(self.steps) * sent
+            return sent + before, sent + before
         self.currents[name] = self.alpha * self.currents.get(name, nothing) + (1 - self.alpha) * sent
         return sent, self.currents[name]
 

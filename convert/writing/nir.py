@@ -85,6 +85,11 @@ def to_nir(network: SpikingNetwork, form: str) -> Any:
             "--nir: got an exact network; expected a rate-coded one: NIR has no neuron that keeps a count and fires "
             "with either sign; leave --nir out, or use another recipe"
         )
+    if network.code == "differential":
+        raise ConfigError(
+            "--nir: got a network of differential code; expected a rate-coded one: NIR has no node that divides by the "
+            "number of the step, as its decoders do; leave --nir out, or use --code rate"
+        )
     nir = nir_library()
     _refuse(network, form)
     builder = _Builder(network, Native(network, nir) if form == "native" else Faithful(network, nir), nir)

@@ -63,6 +63,42 @@ def test_a_loaded_exact_network_settles_the_same(tmp_path: Path) -> None:
     assert to_bytes(again) == to_bytes(snn)
 
 
+def differential() -> tuple[SpikingNetwork, torch.Tensor]:
+    torch.manual_seed(1)
+    model = nn.Sequential(
+        nn.Conv2d(2, 4, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(36, 8), nn.ReLU6(),
+        nn.Linear(8, 3),
+    ).eval()  # fmt: skip
+    x = torch.rand(5, 2, 6, 6, generator=torch.Generator().manual_seed(2))
+    config = ConvertConfig(neuron="if", code="differential", spike_values=4, correction=0.9)
+    return convert(trace(model, (2, 6, 6)), x, config).snn, x
+
+
+def test_a_loaded_differential_network_says_the_same(tmp_path: Path) -> None:
+    snn, x = differential()
+    (tmp_path / "snn.safetensors").write_bytes(to_bytes(snn))
+    again = load(tmp_path / "snn.safetensors")
+    assert again.code == "differential"
+    assert {k: s.neuron for k, s in again.sites.items()} == {k: s.neuron for k, s in snn.sites.items()}
+    before, after = simulate(snn, x, 20), simulate(again, x, 20)
+    assert torch.equal(before.output, after.output)
+    assert all(torch.equal(before.counts[name], after.counts[name]) for name in snn.sites)
+    assert to_bytes(again) == to_bytes(snn)
+    config = ConvertConfig.of_network(again)
+    assert (config.code, config.neuron) == ("differential", "if")
+
+
+def test_a_differential_network_of_another_code_is_refused() -> None:
+    content = to_bytes(differential()[0])
+    length = int.from_bytes(content[:8], "little")
+    header = content[8 : 8 + length].decode()
+    changed = header.replace('\\"code\\": \\"differential\\", ', "")
+    assert changed != header
+    damaged = len(changed.encode()).to_bytes(8, "little") + changed.encode() + content[8 + length :]
+    with pytest.raises(CorruptFileError, match="DifferentialNeuron in a network of code 'rate'"):
+        from_bytes(damaged)
+
+
 @pytest.mark.parametrize(("written", "read"), [('"code": "exact"', '"code": "morse"'), ('"code": "exact", ', "")])
 def test_an_exact_network_of_another_code_is_refused(written: str, read: str) -> None:
     snn, _ = network("seed", "constant", recipe="exact")

@@ -157,6 +157,23 @@ def test_counts_do_not_depend_on_the_batch():
     assert results[0] == results[1] == results[2]
 
 
+def test_decoders_are_counted_where_something_is_decoded():
+    """A constant needs no decoder; behind a max pool all is decoded; the read-out has one of its own."""
+    own, with_decoder, decoder = (3, 1), (5, 2), (2, 1)
+    first = nn.Conv2d(1, 2, 3), nn.ReLU(), nn.AvgPool2d(2)
+    last = nn.Flatten(), nn.Linear(8, 5), nn.ReLU(), nn.Linear(5, 3)
+    for layers, pooled in ((first + last, False), ((*first, nn.MaxPool2d(2, 1, 1), nn.AvgPool2d(2, 1), *last), True)):
+        _, _, rows = counted(seeded(*layers), images(4, 1, 6, 6), code="differential")
+        costs = {k: (r.neuron_updates, r.adds_per_update, r.multiplies_per_update) for k, r in rows.items()}
+        expected = {
+            "relu": (2 * 16 * 6, *own), "relu_1": (5 * 6, *(own if pooled else with_decoder)),
+            "linear_1": (3 * 6, *decoder),
+        }  # fmt: skip
+        if pooled:  # it decodes what it receives, and compares sums
+            expected["max_pool2d"] = (2 * 4 * 6, 1 + decoder[0], decoder[1])
+        assert {k: cost for k, cost in costs.items() if cost[0]} == expected
+
+
 @pytest.mark.parametrize(
     ("neuron", "activation", "cost"),
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from fractions import Fraction
 
 
 def leaky_train(
@@ -61,6 +62,85 @@ def perceptron_counts(
         for k, (row, b) in enumerate(zip(weights, bias, strict=True)):
             readout[k] += sum(w * v for w, v in zip(row, direct, strict=True)) + b
     return counts, readout
+
+
+def differential_train(
+    arriving: Sequence[Fraction],
+    rest: Fraction,
+    values: Sequence[Fraction],
+    least_owed: Fraction,
+    gains: Sequence[Fraction],
+    ceiling: Fraction | None = None,
+) -> tuple[list[Fraction], list[Fraction], list[Fraction]]:
+    """Spikes of a differential neuron, and the estimates on its two sides, after every step; exact.
+
+    Parameters
+    ----------
+    arriving
+        Weighted sum of the spikes of each step, without bias.
+    rest
+        The bias: what the neuron believes of its drive before the first spike.
+    values
+        Magnitudes of its spikes, largest first.
+    least_owed
+        What must be owed before the least value is sent.
+    gains
+        1 / t of each step, or what stands for it.
+
+    The neuron owes what it has received minus what it has said, each summed over the steps: v is never carried along.
+    """
+    received = said = Fraction(0)
+    heard, told = rest, Fraction(0)
+    train, inside, outside = [], [], []
+    for x, gain in zip(arriving, gains, strict=True):
+        received += x + heard
+        heard += gain * x
+        owed = received - said - told
+        spike = Fraction(0)
+        for i, value in enumerate(values):
+            needed = (value + values[i + 1]) / 2 if i + 1 < len(values) else least_owed
+            if owed >= needed and (ceiling is None or told + gain * value <= ceiling):
+                spike = value
+            elif owed < -needed and told - gain * value >= 0:
+                spike = -value
+            if spike:
+                break
+        said += spike + told
+        told += gain * spike
+        train.append(spike)
+        inside.append(heard)
+        outside.append(told)
+    return train, inside, outside
+
+
+def differential_perceptron(
+    layers: Sequence[tuple[Sequence[Sequence[Fraction]], Sequence[Fraction]]],
+    x: Sequence[Fraction],
+    values: Sequence[Fraction],
+    least_owed: Fraction,
+    gains: Sequence[Fraction],
+) -> tuple[list[list[list[Fraction]]], list[list[Fraction]]]:
+    """Trains of each hidden population, [layer][neuron][step], and the estimates of the outputs, [output][step]."""
+    weights, bias = layers[0]
+    rests = [b + sum(w * v for w, v in zip(row, x, strict=True)) for row, b in zip(weights, bias, strict=True)]
+    arriving = [[Fraction(0)] * len(gains) for _ in rests]
+    trains = []
+    for weights, bias in layers[1:]:
+        fired = [differential_train(a, r, values, least_owed, gains)[0] for a, r in zip(arriving, rests, strict=True)]
+        trains.append(fired)
+        arriving = [
+            [sum((w * train[t] for w, train in zip(row, fired, strict=True)), Fraction(0)) for t in range(len(gains))]
+            for row in weights
+        ]
+        rests = list(bias)
+    outputs = []
+    for rest, charges in zip(rests, arriving, strict=True):
+        estimate, course = rest, []
+        for charge, gain in zip(charges, gains, strict=True):
+            estimate += gain * charge
+            course.append(estimate)
+        outputs.append(course)
+    return trains, outputs
 
 
 def nearest_rank(values: Sequence[float], percent: float) -> float:

@@ -7,11 +7,12 @@ from convert.graph.ir import Curve, LeakyRelu, MaxPool
 from convert.graph.semantics import apply
 from convert.network import Site
 from convert.neurons.adaptive import AdaptiveNeuron, constant_quantum
+from convert.neurons.differential import DifferentialNeuron, reciprocal
 from convert.neurons.families import make_neuron
 from convert.neurons.graded import GradedNeuron, halving
 from convert.neurons.hard_reset import HardResetNeuron
 from convert.neurons.leaky import LeakyNeuron
-from convert.simulation.kernels import Filter, Maximum, channels_last, scan
+from convert.simulation.kernels import Decoder, Filter, Maximum, channels_last, scan
 
 ONE = torch.ones((), dtype=torch.float64)
 LAWS = [
@@ -20,7 +21,8 @@ LAWS = [
     GradedNeuron(math.inf, 0.0, takes_back=False), AdaptiveNeuron(20e-3, 0.0),
     AdaptiveNeuron(math.inf, 0.0, quanta=constant_quantum()),
     make_neuron(Curve("gelu"), 20e-3, 0.0), make_neuron(Curve("centred_sigmoid"), math.inf, 0.0),
-    make_neuron(LeakyRelu(torch.tensor([0.25])), 20e-3, 0.0),
+    make_neuron(LeakyRelu(torch.tensor([0.25])), 20e-3, 0.0), DifferentialNeuron(),
+    DifferentialNeuron(v_threshold=0.9, values=halving(4), ceiling=1.0),
 ]  # fmt: skip
 
 
@@ -50,7 +52,7 @@ def test_a_scan_is_its_neuron_s_step_again_and_again(neuron, shape, constant):
         got.append(spikes)
     assert torch.equal(torch.cat(got).double(), torch.stack(expected))
     kept = vars(state)
-    for name in kept.keys() & {"v", "charge", "count"}:
+    for name in kept.keys() & {"v", "charge", "count", "credit"}:
         assert torch.equal(vars(middle)[name], kept[name]), name
     assert vars(middle).get("window") == kept.get("window")
     assert torch.cat(got).any()
@@ -70,6 +72,19 @@ def test_the_filter_is_the_synapse_with_unit_gain(shape):
     assert got.dtype == torch.float64
     steady = Filter(alpha, rest)(rest.expand(5, *rest.shape))
     torch.testing.assert_close(steady, rest.expand(5, *rest.shape))
+
+
+@pytest.mark.parametrize("shape", [(7,), (3, 4, 4)])
+def test_the_decoder_adds_what_it_knows_and_learns_a_tth_part(shape):
+    rest, sums = random(2, *shape, seed=1), random(20, 2, *shape)
+    expected, estimate = [], rest
+    for t, j in enumerate(sums, start=1):
+        expected.append(j - rest + estimate)
+        estimate = estimate + (j - rest) * reciprocal(t)
+    decoder = Decoder(rest)
+    got = torch.cat([decoder(sums[:7]), decoder(sums[7:8]), decoder(sums[8:])])
+    torch.testing.assert_close(got, torch.stack(expected), rtol=1e-13, atol=1e-13)
+    assert torch.equal(Decoder(rest)(rest.expand(5, *rest.shape)), rest.expand(5, *rest.shape))
 
 
 @pytest.mark.parametrize(
