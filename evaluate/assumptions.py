@@ -129,8 +129,8 @@ def limits(conversion: Conversion) -> list[str]:
     if network.code == "differential":
         found.append(
             "Differential code: whoever receives a spike at step t divides its charge by t. Here 1 / t comes from a "
-            "table of 16 bits, and all populations share one clock; the decoders' additions and multiplications are priced, "
-            "the memory of their estimates is not."
+            "table of 16 bits, and all populations share one clock; the decoders' additions and multiplications are "
+            "priced, the memory of their estimates is not."
         )
     tau_mem_s = config.taus_s[0]
     if tau_mem_s < math.inf and network.code == "rate":

@@ -24,8 +24,8 @@ Summed up, v[t] = v[0] + t (r_in[t] - r[t]): the neuron compares two estimates. 
 above.
 
 The least value m_n is sent once a part `v_threshold` of it is owed. At 1/2 a neuron would overshoot by as much as it
-was short of, and correct itself for ever; at 1 its first spike comes late and fits best. Huang et al. take 3/4, which is
-also the midpoint between the larger values, each of which is half of the one before.
+was short of, and correct itself for ever; at 1 its first spike comes late and fits best. Huang et al. take 3/4, which
+is also the midpoint between the larger values, each of which is half of the one before.
 
 The receiver divides by t. Here 1 / t is read from a table of multiples of 2^-16, the same on both sides, so all that is
 decoded stays on a lattice and sums are exact. An error of g is one of both estimates: the neuron corrects it like any
@@ -107,8 +107,10 @@ class DifferentialNeuron(GradedNeuron):
                 "below, every correction calls for the next"
             )
         if not self.ceiling > 0 or not self.takes_back:
-            raise ConfigError(f"ceiling: got {self.ceiling} quanta, takes_back {self.takes_back}; expected more than 0, "
-                              "and a neuron that takes back")  # fmt: skip
+            raise ConfigError(
+                f"ceiling: got {self.ceiling} quanta, takes_back {self.takes_back}; expected more than 0, and a neuron "
+                "that takes back"
+            )
 
     @property
     def trait(self) -> str:
