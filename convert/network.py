@@ -24,8 +24,8 @@ __all__ = ["CODES", "INPUT_CODES", "Site", "SpikingNetwork", "rescaled", "thresh
 INPUT_CODES = ("constant", "poisson")
 
 CODES = ("rate", "exact", "differential")
-"""What a spike train means: activation = threshold * spikes per step; threshold * count once all is quiet; or threshold *
-the estimate that its spikes correct (`convert.neurons.differential`)."""
+"""What a spike train means: activation = threshold * spikes per step; threshold * count once all is quiet; or
+threshold * the estimate that its spikes correct (`convert.neurons.differential`)."""
 
 _NEURON_OF = {"exact": CountingNeuron, "differential": DifferentialNeuron}
 """Codes that need a neuron of their own."""

@@ -36,8 +36,8 @@ _DIFFERENCE = (
 )
 
 _DIFFERENTIAL = (
-    "J[t] = W S[t] + b; y[t] = (J[t] - J_rest) + r_in[t-1], r_in[t] = r_in[t-1] + (J[t] - J_rest) / t, r_in[0] = J_rest: "
-    "what is received is an estimate, which spikes correct; J_rest is what arrives while nobody fires",
+    "J[t] = W S[t] + b; y[t] = (J[t] - J_rest) + r_in[t-1], r_in[t] = r_in[t-1] + (J[t] - J_rest) / t, r_in[0] = J_rest"
+    ": what is received is an estimate, which spikes correct; J_rest is what arrives while nobody fires",
 )
 
 
@@ -142,9 +142,9 @@ def limits(conversion: Conversion) -> list[str]:
         )
     if network.code == "differential":
         found.append(
-            "Differential code: whoever receives a spike at step t divides its charge by t. Here 1 / t comes from a table "
-            "of 16 bits, and all populations share one clock; the decoders' additions and multiplications are priced, "
-            "the memory of their estimates is not."
+            "Differential code: whoever receives a spike at step t divides its charge by t. Here 1 / t comes from a "
+            "table of 16 bits, and all populations share one clock; the decoders' additions and multiplications are "
+            "priced, the memory of their estimates is not."
         )
     tau_mem_s = config.taus_s[0]
     if tau_mem_s < math.inf and network.code == "rate":

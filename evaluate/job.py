@@ -173,8 +173,8 @@ def _diagnosis(request: Request, prepared: _Prepared, report: Report) -> dict[st
     if conversion.snn.code == "exact":
         return {"verdict": ["nothing is lost but quantisation: the spiking network is its quantised network"]}
     if conversion.snn.code == "differential":
-        return {"verdict": ["unmeasured: a diagnosis compares rates, and the spikes of this code are corrections; diagnose "
-                            "the same options with --code rate"]}  # fmt: skip
+        return {"verdict": ["unmeasured: a diagnosis compares rates, and the spikes of this code are corrections; "
+                            "diagnose the same options with --code rate"]}  # fmt: skip
     if conversion.ann is None:
         return {"verdict": ["unmeasured: the file holds no original to compare with; diagnose its conversion"]}
     x = x[: samples_within(conversion.snn, steps, len(x))]

@@ -23,9 +23,9 @@ Summed up, v[t] = v[0] + t (r_in[t] - r[t]): the neuron compares two estimates. 
 1 / t. A rectifier sends nothing that would make its estimate negative; one with a ceiling, nothing that would lift it
 above.
 
-The least value m_n is sent once a part `v_threshold` of it is owed. At 1/2 a neuron would overshoot by as much as it was
-short of, and correct itself for ever; at 1 its first spike comes late and fits best. Huang et al. take 3/4, which is
-also the midpoint between the larger values, each of which is half of the one before.
+The least value m_n is sent once a part `v_threshold` of it is owed. At 1/2 a neuron would overshoot by as much as it
+was short of, and correct itself for ever; at 1 its first spike comes late and fits best. Huang et al. take 3/4, which
+is also the midpoint between the larger values, each of which is half of the one before.
 
 The receiver divides by t. Here 1 / t is read from a table of multiples of 2^-16, the same on both sides, so all that is
 decoded stays on a lattice and sums are exact. An error of g is one of both estimates: the neuron corrects it like any
@@ -98,17 +98,19 @@ class DifferentialNeuron(GradedNeuron):
         super().__post_init__()
         if self.tau_mem_s < math.inf or self.tau_syn_s > 0:
             raise ConfigError(
-                f"differential code: got tau_mem {self.tau_mem_s} s and tau_syn {self.tau_syn_s} s; expected neither "
-                "leak nor synaptic filter, since what is said once must last: use --neuron if"
+                f"differential code: got tau_mem {self.tau_mem_s} s and tau_syn {self.tau_syn_s} s; "
+                "expected neither leak nor synaptic filter, since what is said once must last: use --neuron if"
             )
         if not 0.5 < self.v_threshold <= 1:
             raise ConfigError(
-                f"v_threshold: got {self.v_threshold} of the least spike value; expected more than 0.5, up to 1: below, "
-                "every correction calls for the next"
+                f"v_threshold: got {self.v_threshold} of the least spike value; expected more than 0.5, up to 1: "
+                "below, every correction calls for the next"
             )
         if not self.ceiling > 0 or not self.takes_back:
-            raise ConfigError(f"ceiling: got {self.ceiling} quanta, takes_back {self.takes_back}; expected more than 0, "
-                              "and a neuron that takes back")  # fmt: skip
+            raise ConfigError(
+                f"ceiling: got {self.ceiling} quanta, takes_back {self.takes_back}; expected more than 0, and a neuron "
+                "that takes back"
+            )
 
     @property
     def trait(self) -> str:

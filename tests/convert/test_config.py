@@ -25,6 +25,8 @@ WRONG = {
     "reset": (["", "hard"], "--reset"),
     "v_threshold": ([0.0, -0.5, 1.5, NAN], "v_threshold"),
     "spike_values": ([0, 9], "--spike-values"),
+    "code": (["morse", "exact"], "--code"),
+    "correction": ([0.5, 1.1, NAN], "correction"),
     "input_code": (["morse"], "--input"),
     "exact_levels": ([0, -3, 5000], "--levels"),
     "input_low": ([1.0, 2.0, NAN, -math.inf], "input range"),
@@ -85,3 +87,15 @@ def test_a_config_is_frozen_and_a_value():
     assert ConvertConfig(rule="max") == ConvertConfig(rule="max") != ConvertConfig()
     with pytest.raises(FrozenInstanceError):
         ConvertConfig().rule = "max"
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [({}, "--neuron: got 'seed', expected if"), ({"neuron": "if", "input_code": "poisson"}, "--input: got 'poisson'"),
+     ({"neuron": "if", "reset": "zero"}, "reset: got 'zero'"), ({"neuron": "if", "rule": "spike-norm"}, "--rule: got")],
+)  # fmt: skip
+def test_what_would_leak_from_the_differential_code_is_refused(options, said):
+    with pytest.raises(ConfigError, match=said):
+        ConvertConfig(code="differential", **options).check_code()
+    ConvertConfig(code="differential", neuron="if").check_code()
+    ConvertConfig(**{**options, "code": "rate"}).check_code()

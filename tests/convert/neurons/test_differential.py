@@ -115,7 +115,8 @@ def test_below_half_a_value_a_correction_would_call_for_the_next():
 @pytest.mark.parametrize(
     ("options", "said"),
     [({"v_threshold": 0.5}, "every correction calls for the next"), ({"tau_mem_s": 0.02}, "neither leak nor"),
-     ({"tau_syn_s": 0.002}, "neither leak nor"), ({"ceiling": 0.0}, "ceiling: got"), ({"values": (0.5,)}, "values: got"),
+     ({"tau_syn_s": 0.002}, "neither leak nor"), ({"ceiling": 0.0}, "ceiling: got"),
+     ({"values": (0.5,)}, "values: got"),
      ({"takes_back": False}, "a neuron that takes back")],
 )  # fmt: skip
 def test_parameters_that_make_no_code_are_refused(options, said):
