@@ -124,7 +124,11 @@ inline uint16_t* append(uint16_t* end, uint32_t word, uint16_t row) {
 // Append n row numbers, each plus `row`. Up to 32 entries beyond the new end may be overwritten, and as many read.
 inline uint16_t* copy_rows(uint16_t* end, const uint16_t* from, int n, uint16_t row) {
     constexpr int lanes = kBytes / 2;
-    for (int i = 0; i < n; i += lanes) store(end + i, load<Short>(from + i) + (int16_t)row);
+    int i = 0;
+    do {  // once without asking: whether there are any is hard to predict, and what is written in vain is written over
+        store(end + i, load<Short>(from + i) + (int16_t)row);
+        i += lanes;
+    } while (i < n);
     return end + n;
 }
 
@@ -274,7 +278,8 @@ struct Listing {
                     const int from = t ? ends[t - 1] : 0;
                     end = copy_rows(end, w->column->index.data() + from, ends[t] - from, w->row);
                 }
-                if ((end - begin) & 1) *end++ = (uint16_t)layer.rows;  // rows are added in pairs: one of zeros
+                *end = (uint16_t)layer.rows;  // rows are added in pairs: perhaps one of zeros
+                end += (end - begin) & 1;
                 *stretch++ = (int32_t)(end - begin);
             }
         }
@@ -492,6 +497,27 @@ template <class W> void run_membrane(const Layer& layer) {
     layer.real ? run_law<W, Real>(layer) : run_law<W, Int>(layer);
 }
 
+// Add one binary digit to numbers whose digits lie `plane` words apart: in a whole vector, or in the last few words.
+inline void add_digit(const uint32_t* add, uint32_t* digit, int64_t plane, int count) {
+    Int carry = load<Int>(add);
+    for (int q = 0; q < count; q++, digit += plane) {
+        const Int before = load<Int>(digit);
+        store(digit, before ^ carry);
+        carry &= before;
+    }
+}
+inline void add_digits(const uint32_t* add, uint32_t* digit, int64_t plane, int count, int64_t words) {
+    for (int64_t i = 0; i < words; i++) {
+        uint32_t carry = add[i];
+        for (int q = 0; q < count; q++) {
+            uint32_t* d = digit + q * plane + i;
+            const uint32_t before = *d;
+            *d = before ^ carry;
+            carry &= before;
+        }
+    }
+}
+
 }  // namespace
 
 extern "C" {
@@ -523,7 +549,7 @@ void events_run(const Layer* layer) {
 void events_pool(const uint32_t* in, int64_t in_plane, const int32_t* level, int planes, uint32_t* out, int64_t out_plane,
                  int out_planes, int64_t first, int64_t last, int in_h, int in_w, int out_h, int out_w, int kernel_h,
                  int kernel_w, int stride_h, int stride_w, int pad_h, int pad_w, int64_t words) {
-    std::vector<uint32_t> carry(words);
+    constexpr int lanes = kBytes / 4;
     for (int64_t b = first; b < last; b++) for (int y = 0; y < out_h; y++) for (int x = 0; x < out_w; x++) {
         uint32_t* sum = out + ((b * out_h + y) * out_w + x) * words;
         for (int q = 0; q < out_planes; q++) std::fill_n(sum + q * out_plane, words, 0u);
@@ -532,14 +558,11 @@ void events_pool(const uint32_t* in, int64_t in_plane, const int32_t* level, int
             if (iy < 0 || iy >= in_h || ix < 0 || ix >= in_w) continue;
             for (int p = 0; p < planes; p++) {
                 const uint32_t* add = in + p * in_plane + ((b * in_h + iy) * in_w + ix) * words;
-                std::copy_n(add, words, carry.data());
-                for (int q = level[p]; q < out_planes; q++) {
-                    uint32_t* s = sum + q * out_plane;
-                    for (int64_t i = 0; i < words; i++) {
-                        const uint32_t over = s[i] & carry[i];
-                        s[i] ^= carry[i];
-                        carry[i] = over;
-                    }
+                for (int64_t i = 0; i < words; i += lanes) {
+                    uint32_t* digits = sum + level[p] * out_plane + i;
+                    const int count = out_planes - level[p];
+                    words - i >= lanes ? add_digit(add + i, digits, out_plane, count)
+                                       : add_digits(add + i, digits, out_plane, count, words - i);
                 }
             }
         }

@@ -199,15 +199,17 @@ class Population:
     def counts(self) -> Tensor:
         """Sum of the values sent by every neuron, (batch, *shape) in float32, which holds it exactly."""
         worth = 1.0 if self.law != LAWS[GradedNeuron] else 1 / self.quantum
-        return self._image("sent").float() * worth
+        return self._image(self.state["sent"].float()) * worth
 
     def emitted(self) -> Tensor:
         """Number of spikes, summed over the batch: (*shape) in float64."""
-        return self._image("fired" if "fired" in self.state else "sent").float().sum(0).double()
+        spikes = self.state["fired" if "fired" in self.state else "sent"]
+        return self._image(spikes.float().sum(0, keepdim=True))[0].double()
 
-    def _image(self, name: str) -> Tensor:
+    def _image(self, values: Tensor) -> Tensor:
+        """Values of the neurons of each place, (n, places, width), in the shape of the population."""
         channels = geometry(self.receiver.shape)[0]
-        return self.state[name][..., :channels].transpose(1, 2).reshape(self.batch, *self.receiver.shape)
+        return values[..., :channels].transpose(1, 2).reshape(len(values), *self.receiver.shape)
 
 
 def _run(layer: Layer, batch: int) -> None:
