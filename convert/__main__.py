@@ -31,14 +31,16 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from convert.config import SPIKE_NORM, ConvertConfig
+from convert.config import SPIKE_NORM
 from convert.errors import ConfigError, ConvertError, WriteError
+from convert.normalisation.granularity import GRANULARITIES
 from convert.normalisation.rules import RULES
+from convert.pipeline import Conversion
 from convert.reading.hints import Hints
 from convert.recipes import RECIPES, recipe
 from convert.writing.artefact import to_bytes
 from convert.writing.nir_wiring import nir_library
-from evaluate.comparison import compare
+from evaluate.comparison import Aim, compare
 from evaluate.errors import EvaluateError
 from evaluate.fidelity import export_nir
 from evaluate.goals import COSTS, read_goal
@@ -73,6 +75,10 @@ EXAMPLES = """Examples:
       signed spikes until no neuron can fire: bit for bit the quantised network, certified sample by sample
 
 \b
+  python -m convert zoo:fashion-vit --hybrid
+      a transformer: its attention and layer norms stay floating-point functions of running means
+
+\b
   python -m convert model.pt --check
       what would become of every operation, in seconds; exit status 2 if it cannot be converted
 
@@ -89,13 +95,21 @@ EXAMPLES = """Examples:
       every recipe on the same samples, in one table
 
 \b
+  python -m convert zoo:digits-relu --steps 4,8,16 --for-steps each
+      a network for each number of steps, with thresholds and starts of its own
+
+\b
   python -m convert zoo:fashion-cnn-relu --auto "accuracy_drop<=0.5pp" --minimise latency
       search for the recipe that answers soonest within half a point of the ANN
 """
 
 RECIPE = f"How to convert: {', '.join(RECIPES)}; or all, which compares them."
-FOR_STEPS = "The number of steps the network is meant for: recipes fit thresholds and starts to it."
+FOR_STEPS = (
+    "The number of steps the network is meant for: recipes fit thresholds and starts to it. each: one network for each "
+    "of --steps, in one table."
+)
 RULE = f"Threshold rule: {', '.join((*RULES, SPIKE_NORM))}."
+GRANULARITY = f"What one threshold is for: {', '.join(GRANULARITIES)} [channel]."
 MODEL = (
     "A file, told from its content: torch.save, torch.export, TorchScript, safetensors, ONNX, skops, or the "
     "snn.safetensors of an earlier run; or zoo:NAME."
@@ -109,6 +123,7 @@ TRUST = "Read a TorchScript file, which executes it."
 TASK = "What is scored: classes, binary, labels, regression or heads; auto: by outputs and labels."
 DIAGNOSE = "Also say where and why accuracy was lost, layer by layer, and which command may help."
 CODE = "What spikes mean: rate, or differential: each corrects what was said before (needs --neuron if) [rate]."
+HYBRID = "Keep softmax, layer norm and products of two inputs as floating-point functions at run time."
 LEVELS = "For --recipe exact: levels of the quantised network [15]."
 AUTO = "Search for a conversion that keeps this: accuracy_drop<=0.5pp or agreement>=99%."
 MINIMISE = f"For --auto: what is to be least: {', '.join(COSTS)}."
@@ -128,16 +143,14 @@ def main(
     activation: Annotated[str | None, typer.Option(help=ACTIVATION)] = None,
     trust: Annotated[bool, typer.Option("--trust", help=TRUST)] = False,
     recipe_name: Annotated[str, typer.Option("--recipe", metavar="NAME", help=RECIPE)] = "seed",
-    for_steps: Annotated[int, typer.Option(metavar="N", help=FOR_STEPS)] = 16,
+    for_steps: Annotated[str, typer.Option(metavar="N", help=FOR_STEPS)] = "16",
     neuron: Annotated[str | None, typer.Option(help="seed (LIF, exponential synapse), lif or if.")] = None,
     tau_mem_ms: Annotated[float | None, typer.Option(help="Membrane time constant, for seed and lif [20].")] = None,
     tau_syn_ms: Annotated[float | None, typer.Option(help="Synaptic time constant, for seed [2].")] = None,
     dt_ms: Annotated[float | None, typer.Option(help="Length of a step [1].")] = None,
     rule: Annotated[str | None, typer.Option(help=RULE)] = None,
     percentile: Annotated[float | None, typer.Option(help="For --rule percentile [99.9].")] = None,
-    per_channel: Annotated[
-        bool | None, typer.Option("--per-channel/--per-layer", help="One threshold for each channel, or each layer.")
-    ] = None,
+    granularity: Annotated[str | None, typer.Option(help=GRANULARITY)] = None,
     potentials: Annotated[
         bool, typer.Option("--potentials/--no-potentials", help="Calibrate the initial potentials.")
     ] = True,
@@ -148,6 +161,7 @@ def main(
     readout_delay: Annotated[
         int | None, typer.Option(help="Steps that the read-out leaves out, at most half of those run.")
     ] = None,
+    hybrid: Annotated[bool, typer.Option("--hybrid", help=HYBRID)] = False,
     levels: Annotated[int | None, typer.Option(help=LEVELS)] = None,
     code: Annotated[str | None, typer.Option(help=CODE)] = None,
     input_code: Annotated[str | None, typer.Option("--input", help="constant (a current) or poisson (spikes).")] = None,
@@ -164,6 +178,9 @@ def main(
     trials: Annotated[int, typer.Option(help=TRIALS)] = 30,
     auto_storage: Annotated[str | None, typer.Option(metavar="URL", help=STORAGE)] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    engine: Annotated[
+        str, typer.Option(help="auto, events (a layer costs what its spikes cost) or dense; the spikes are the same.")
+    ] = "auto",
     memory_mb: Annotated[int, typer.Option(help="Memory for the spikes held at a time.")] = 32,
     task: Annotated[str, typer.Option(help=TASK)] = "auto",
     check: Annotated[
@@ -184,28 +201,31 @@ def main(
         low, high = _floats("--input-range", input_range)
         said = {
             "neuron": neuron, "tau_mem_ms": tau_mem_ms, "tau_syn_ms": tau_syn_ms, "dt_ms": dt_ms, "rule": rule,
-            "percentile": percentile, "per_channel": per_channel, "potential_steps": None if potentials else 0,
+            "percentile": percentile, "granularity": granularity, "potential_steps": None if potentials else 0,
             "signed": signed, "spike_values": spike_values, "readout_delay": readout_delay, "input_code": input_code,
-            "code": code, "input_low": low, "input_high": high, "exact_levels": levels,
+            "input_low": low, "input_high": high, "exact_levels": levels, "hybrid": hybrid or None, "code": code,
         }  # fmt: skip
         changes = {option: value for option, value in said.items() if value is not None}
-        _refuse_idle(recipe_name, changes, diagnose)
+        each = for_steps == "each"
+        _refuse_idle(recipe_name, changes, diagnose, each)
         names = list(RECIPES) if recipe_name == "all" else [recipe_name]
-        configs = {name: recipe(name).config(for_steps, **changes) for name in names}
+        read_out = tuple(sorted(set(_integers("--steps", steps))))
+        aims = {name: _aims(name, for_steps, read_out, changes) for name in names}
         request = Request(
-            model, configs[names[0]], data, calibration, tuple(sorted(set(_integers("--steps", steps)))), limit,
+            model, aims[names[0]][0][0], data, calibration, read_out, limit,
             calibration_samples, seed, device, memory_mb,
             None if input_shape is None else _integers("--input-shape", input_shape),
             shlex.join(["python", "-m", "convert", *sys.argv[1:]]), task, Hints(arch, activation, trust),
-            diagnose,
+            diagnose, engine,
         )  # fmt: skip
         if check:
             _check(request, json_output)
         folder = out or _folder(model)
-        if recipe_name == "all":
-            _compare(request, configs, out or folder.with_suffix(".recipes"), json_output)
-        if auto is not None and recipe_name != "seed":
-            raise ConfigError(f"--auto: got --recipe {recipe_name} as well; expected one: --auto chooses the recipe")
+        if auto is not None and (recipe_name != "seed" or each):
+            other = "--for-steps each" if each else f"--recipe {recipe_name}"
+            raise ConfigError(f"--auto: got {other} as well; expected one: --auto chooses the recipe and its steps")
+        if recipe_name == "all" or each:
+            _compare(request, aims, out or folder.with_suffix(".steps" if each else ".recipes"), json_output)
         if auto is not None:
             storage = auto_storage or f"sqlite:///{folder.with_name(folder.name.removesuffix('.snn') + '.search.db')}"
             order = Order(read_goal(auto), minimise, trials, storage, changes)
@@ -236,7 +256,17 @@ def _job(request: Request, out: Path, nir: bool) -> Run:
     return run
 
 
-def _refuse_idle(name: str, changes: Mapping[str, object], diagnose: bool) -> None:
+def _aims(name: str, for_steps: str, steps: tuple[int, ...], changes: Mapping[str, object]) -> list[Aim]:
+    """How to convert by the recipe `name`: for one number of steps, or anew for each; exact networks need none."""
+    if for_steps == "each" and name != "exact":
+        return [(recipe(name).config(t, **changes), (t,)) for t in steps]
+    meant = "16" if for_steps == "each" else for_steps
+    if not meant.lstrip("-").isdecimal():
+        raise ConfigError(f"--for-steps: got {for_steps!r}; expected one whole number, or each")
+    return [(recipe(name).config(int(meant), **changes), steps)]
+
+
+def _refuse_idle(name: str, changes: Mapping[str, object], diagnose: bool, each: bool) -> None:
     """An option that the recipe would ignore is refused rather than ignored."""
     of_rates = ("neuron", "tau_mem_ms", "tau_syn_ms", "signed", "spike_values", "readout_delay", "potential_steps",
                 "code")  # fmt: skip
@@ -246,18 +276,23 @@ def _refuse_idle(name: str, changes: Mapping[str, object], diagnose: bool) -> No
         names = {"potential_steps": "no-potentials", "exact_levels": "levels"}
         flags = ", ".join(f"--{names.get(option, option).replace('_', '-')}" for option in idle)
         raise ConfigError(f"{flags}: has no effect with --recipe {name}; leave it out, or choose another recipe")
-    if diagnose and name == "all":
-        raise ConfigError("--diagnose: got --recipe all; expected one recipe: name the one to diagnose")
+    if each and name == "exact":
+        raise ConfigError("--for-steps: got each with --recipe exact, whose steps depend on the sample; leave it out")
+    if diagnose and (name == "all" or each):
+        several = "--for-steps each; expected one number" if each else "--recipe all; expected one recipe"
+        raise ConfigError(f"--diagnose: got {several}: name the one to diagnose")
 
 
-def _compare(request: Request, configs: dict[str, ConvertConfig], out: Path, json_output: bool) -> NoReturn:
+def _compare(request: Request, aims: dict[str, list[Aim]], out: Path, json_output: bool) -> NoReturn:
     """Run every recipe, and print the table; each run file is there as soon as its recipe is through."""
     with _staged(out) as folder, _bars() as bars:
 
-        def keep(name: str, run: Run) -> None:
-            write_run(run, folder / f"{name}.json")
+        def keep(label: str, run: Run, conversion: Conversion) -> None:
+            write_run(run, folder / f"{label}.json")
+            if len(aims) == 1:
+                write_atomically(folder / f"{label}.safetensors", to_bytes(conversion.snn))
 
-        record = compare(request, configs, lambda name: partial(_advance, bars, {}, name), keep)
+        record = compare(request, aims, lambda name: partial(_advance, bars, {}, name), keep)
         text = json.dumps(record, indent=2) + "\n"
         write_atomically(folder / "recipes.json", text.encode())
         write_atomically(folder / "report.md", comparison_page(record).encode())

@@ -13,6 +13,7 @@ from convert.neurons.counting import MOST_LEVELS
 from convert.neurons.differential import CORRECTION
 from convert.neurons.families import NEURONS, RESETS, Law, time_constants
 from convert.neurons.leaky import LeakyNeuron
+from convert.normalisation.granularity import GRANULARITIES
 from convert.normalisation.rules import RULES
 
 __all__ = ["CODES", "SPIKE_NORM", "ConvertConfig"]
@@ -40,8 +41,8 @@ class ConvertConfig:
         In percent, for the rule of this name.
     mse_steps : int
         The number of steps whose staircase the rule `mse` fits.
-    per_channel : bool
-        One threshold for each channel, or one for each layer.
+    granularity : {"layer", "channel", "neuron"}
+        What one threshold is for; where weights are shared over places, "neuron" means each channel.
     potential_steps : int
         Steps after which rates are compared to choose the initial potentials; 0 leaves them at zero.
     potential_per_neuron : bool
@@ -68,6 +69,8 @@ class ConvertConfig:
         own, and its number of steps depends on the sample.
     exact_levels : int
         Levels above zero of the quantised network that the recipe "exact" reproduces.
+    hybrid : bool
+        Whether a network may keep floating-point functions at run time: softmax, layer norm, products of two inputs.
 
     Raises
     ------
@@ -82,7 +85,7 @@ class ConvertConfig:
     rule: str = "mse"
     percentile: float = 99.9
     mse_steps: int = 16
-    per_channel: bool = True
+    granularity: str = "channel"
     potential_steps: int = 16
     potential_per_neuron: bool = False
     bias_steps: int = 0
@@ -99,6 +102,7 @@ class ConvertConfig:
     input_high: float = 1.0
     recipe: str = "none"
     exact_levels: int = 15
+    hybrid: bool = False
 
     def __post_init__(self) -> None:
         """Check every option once, at the door."""
@@ -114,6 +118,8 @@ class ConvertConfig:
                 (0 <= self.tau_syn_ms < math.inf, f"--tau-syn-ms: got {self.tau_syn_ms}; expected 0 or more"),
                 (_positive(self.dt_ms) and self.dt_ms < math.inf, f"--dt-ms: got {self.dt_ms}; expected more than 0"),
                 (0 < self.percentile <= 100, f"--percentile: got {self.percentile}; expected more than 0, up to 100"),
+                (self.granularity in GRANULARITIES,
+                 f"--granularity: got {self.granularity!r}; expected one of {', '.join(GRANULARITIES)}"),
                 (self.mse_steps >= 1, f"mse_steps: got {self.mse_steps}; expected at least 1"),
                 (self.reset in RESETS, f"--reset: got {self.reset!r}; expected one of {', '.join(RESETS)}"),
                 (0 < self.v_threshold <= 1, f"v_threshold: got {self.v_threshold}; expected more than 0, up to 1"),
@@ -186,7 +192,7 @@ class ConvertConfig:
         """The options that made `network`, from its provenance; its own neurons and step have the last word."""
         known = {field.name for field in fields(cls)}
         try:
-            stored = json.loads(network.provenance.get("config", "{}"))
+            stored = _renamed(json.loads(network.provenance.get("config", "{}")))
             given: dict[str, Any] = {k: math.inf if v == "inf" else v for k, v in stored.items() if k in known}
             remembered = cls(**given)
         except (ValueError, TypeError, AttributeError):
@@ -207,7 +213,14 @@ class ConvertConfig:
 
     def as_record(self) -> dict[str, Any]:
         """Plain JSON; an infinite time constant is written as text."""
-        return {"version": 1} | {k: str(v) if v in (math.inf,) else v for k, v in asdict(self).items()}
+        return {"version": 2} | {k: str(v) if v in (math.inf,) else v for k, v in asdict(self).items()}
+
+
+def _renamed(stored: dict[str, Any]) -> dict[str, Any]:
+    """A record of version 1 in the words of version 2: ``per_channel`` has become one value of ``granularity``."""
+    if "per_channel" not in stored:
+        return stored
+    return {"granularity": "channel" if stored["per_channel"] else "layer"} | stored
 
 
 def _positive(value: float) -> bool:

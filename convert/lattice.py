@@ -9,6 +9,7 @@ used, which leaves 29 bits more.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -46,7 +47,7 @@ class Carried:
     """What a node carries in one step: multiples of 2^-bits, at most `bound` in magnitude.
 
     `bits` is None where the values lie on no lattice (a pooling window with a divisor that is not a power of
-    two), so that sums are exact only up to float64.
+    two, a softmax, a layer norm, a product of two inputs), so that sums are exact only up to float64.
     """
 
     bits: int | None
@@ -120,6 +121,8 @@ def through(node: Node, inputs: list[Carried]) -> Carried:
         return Carried(first.bits if exact else None, first.bound * (window if exact else 1.0))
     if isinstance(op, ir.AdaptiveAvgPool):
         return Carried(None, first.bound)
+    if isinstance(op, ir.RUNNING):
+        return Carried(None, float("inf"))
     bits = None if any(c.bits is None for c in inputs) else max(c.bits or 0 for c in inputs)
     bounds = [c.bound for c in inputs]
     return Carried(bits, sum(bounds) if isinstance(op, ir.Add) else max(bounds))
@@ -137,7 +140,11 @@ def _weighted(op: Op, source: Carried) -> Carried:
 
 def fraction_bits(values: Tensor, most: int = 30) -> int | None:
     """The least number of fraction bits that holds every value, or None where `most` is not enough."""
-    for bits in range(most + 1):
-        if torch.equal(snap(values, bits), values.double()):
-            return bits
-    return None
+    scaled = values.double() * 2.0**most
+    if not torch.equal(scaled.round(), scaled):
+        return None
+    if scaled.numel() and float(scaled.abs().max()) >= 2.0**62:
+        return most  # enough, if not the least: no weights are that large
+    whole = scaled.long()
+    lowest = (whole & -whole)[whole != 0]  # the lowest bit that is set
+    return 0 if not len(lowest) else max(0, most - round(math.log2(int(lowest.min()))))

@@ -13,6 +13,7 @@ from torch import Tensor
 from convert.errors import GraphError
 from convert.graph import ir
 from convert.graph.ir import Graph, Node
+from convert.graph.running import with_units
 from convert.neurons.counting import CountingNeuron
 from convert.neurons.differential import DifferentialNeuron
 from convert.neurons.leaky import LeakyNeuron
@@ -62,7 +63,10 @@ class Site:
         drive : Tensor (batch, *shape)
         """
         if state is None:
-            state = self.neuron.start(torch.zeros_like(drive) + self.initial)
+            counts = isinstance(self.neuron, TrackingNeuron)  # its start is a count, whatever a quantum is worth
+            state = self.neuron.start(
+                torch.zeros_like(drive) + (self.initial / self.quantum if counts else self.initial)
+            )
         if isinstance(self.neuron, TrackingNeuron):
             return self.neuron.step(state, drive, self.quantum, dt_s, self.threshold)
         return self.neuron.step(state, drive, self.quantum, dt_s)
@@ -168,6 +172,10 @@ class SpikingNetwork:
         bits = {name: site.neuron.spike_bits for name, site in self.sites.items()}
         return {self.graph.input.name: 0, **bits} if self.input_code == "poisson" else bits
 
+    def hybrid(self) -> tuple[Node, ...]:
+        """Nodes that compute floating-point functions at run time; a network that has any is hybrid."""
+        return tuple(node for node in self.graph if isinstance(node.op, ir.RUNNING))
+
     def moving(self) -> set[str]:
         """Nodes whose value changes from step to step: they depend on spikes."""
         emitters = self.spiking()
@@ -200,6 +208,11 @@ def threshold_balanced(network: SpikingNetwork) -> SpikingNetwork:
     b and lam, is in units of that scale.
     """
     unit = network.scales[network.graph.input.name].flatten()[0]
+    if unit != 1 and (running := [node.place or node.name for node in network.hybrid()]):
+        raise GraphError(
+            f"{', '.join(running)}: computes in the original's units, got a Poisson input of scale {float(unit):g}; "
+            "expected a constant input: convert with --input constant"
+        )
     scales = {name: scale / unit for name, scale in network.scales.items()}
     nodes = [replace(node, op=_in_original_units(node, scales)) for node in network.graph]
     sites = {
@@ -215,6 +228,8 @@ def _in_original_units(node: Node, scales: Mapping[str, Tensor]) -> ir.Op:
     if isinstance(op, ir.AvgPool) and op.divisor == 1:
         ratio = scales[node.inputs[0]].flatten()[0] / scale.flatten()[0]
         return replace(op, divisor=round(float(ratio)))
+    if isinstance(op, ir.RUNNING):
+        return with_units(op, [torch.ones(())] * 2)
     if not isinstance(op, (ir.Linear, ir.Conv, ir.Affine)):
         return op
     source = scales[node.inputs[0]]

@@ -10,6 +10,7 @@ from functools import partial
 from torch import Tensor
 
 from convert.config import SPIKE_NORM, ConvertConfig
+from convert.graph import ir
 from convert.graph.folding import fold, rebuild
 from convert.graph.ir import Graph
 from convert.graph.readout import Head, heads_of
@@ -17,12 +18,15 @@ from convert.network import SpikingNetwork
 from convert.neurons.families import make_neuron
 from convert.normalisation.bounds import bounded_thresholds
 from convert.normalisation.calibration import calibrate_biases, calibrate_potentials
+from convert.normalisation.granularity import neuron_wise
+from convert.normalisation.moments import remembered
 from convert.normalisation.quantisation import evened, quantise
+from convert.normalisation.resolution import resolution, unresolved
 from convert.normalisation.rules import Threshold, thresholds
 from convert.normalisation.scaling import GAIN, normalise
 from convert.normalisation.spike_norm import spike_norm
 from convert.normalisation.statistics import LayerStats, observe
-from convert.reading.coverage import Coverage
+from convert.reading.coverage import Coverage, refuse_hybrid
 from convert.reading.tracing import Traced
 
 __all__ = ["Conversion", "convert", "effort", "reopened", "with_provenance"]
@@ -74,15 +78,23 @@ def convert(
     traced : Traced
         From `trace(module, sample_shape)`.
     calibration : Tensor (samples, *sample shape) or None
-        Without samples the thresholds are bounded from the weights alone.
+        Without samples thresholds follow from batch norms, or are bounded from the weights alone.
     progress : callable, optional
         Called with the number of samples observed or simulated; `effort` says how many there will be.
+
+    Raises
+    ------
+    UnsupportedOpError
+        The network keeps floating-point functions at run time, and `config.hybrid` does not allow that.
     """
     config = ConvertConfig() if config is None else config
     config.check_code()
+    if not config.hybrid:
+        refuse_hybrid(traced.coverage, "the network")
     folded = evened(fold(traced.graph)) if config.exact else fold(traced.graph)
-    stats = None if calibration is None else observe(folded, calibration, progress=progress)
-    lams = _thresholds(folded, stats, config)
+    each = neuron_wise(folded)[0] if config.granularity == "neuron" else frozenset[str]()
+    stats = None if calibration is None else observe(folded, calibration, progress=progress, neuron_wise=each)
+    lams = _fitted(folded, stats, config) if stats is not None else _without_data(traced.graph, folded, config, each)
     normalised = partial(_normalised, folded, stats, config)
     if calibration is not None and config.rule == SPIKE_NORM:
         lams = spike_norm(folded, calibration[: config.calibrated_on], lams, normalised)
@@ -94,18 +106,28 @@ def convert(
             snn = calibrate_potentials(snn, folded, few, config.potential_steps, progress, by_neuron)
         if config.bias_steps:
             snn = calibrate_biases(snn, folded, few, config.bias_steps, progress)
-    notes = (*traced.notes, *_notes(folded, lams, stats is None, config))
+    notes = (*traced.notes, *_notes(folded, lams, stats, config))
     return Conversion(traced.graph, folded, snn, stats, lams, traced.coverage, config, notes,
                       heads_of(traced.graph, traced.heads))  # fmt: skip
 
 
-def _thresholds(folded: Graph, stats: dict[str, LayerStats] | None, config: ConvertConfig) -> dict[str, Threshold]:
-    """Lam of every activation; for `spike-norm`, where the search begins."""
-    if stats is None:
-        return bounded_thresholds(folded, config.input_low, config.input_high, config.per_channel)
+def _without_data(graph: Graph, folded: Graph, config: ConvertConfig, each: frozenset[str]) -> dict[str, Threshold]:
+    """Lam of every activation from what batch norm remembers of the training samples, or else from the weights."""
+    per_channel = config.granularity != "layer"
+    bounded = bounded_thresholds(folded, config.input_low, config.input_high, per_channel, each)
+    known = _fitted(folded, remembered(graph, folded), config)
+    return bounded | {
+        name: replace(found, rule=f"{found.rule} from batch norm")
+        for name, found in known.items()
+        if not found.rule.startswith("fixed")
+    }
+
+
+def _fitted(folded: Graph, stats: dict[str, LayerStats], config: ConvertConfig) -> dict[str, Threshold]:
+    """Lam of every activation that `stats` tells of; for `spike-norm`, where the search begins."""
     rule = "max" if config.rule == SPIKE_NORM else config.rule
     steps = config.exact_levels if config.exact else config.mse_steps
-    return thresholds(folded, stats, rule, config.per_channel, percentile=config.percentile, steps=steps)
+    return thresholds(folded, stats, rule, config.granularity != "layer", percentile=config.percentile, steps=steps)
 
 
 def _normalised(
@@ -146,13 +168,24 @@ def effort(traced: Traced, samples: int, config: ConvertConfig) -> int:
     return samples + rounds * len(fold(traced.graph).sites()) * min(samples, config.calibrated_on)
 
 
-def _notes(graph: Graph, lams: dict[str, Threshold], weights_only: bool, config: ConvertConfig) -> tuple[str, ...]:
+def _notes(
+    graph: Graph, lams: dict[str, Threshold], stats: dict[str, LayerStats] | None, config: ConvertConfig
+) -> tuple[str, ...]:
     notes = []
-    if weights_only:
+    if stats is None:
+        notes.append(_source_of_thresholds(graph, lams, config))
+    if floating := [f"{node.place or node.name} ({node.kind})" for node in graph if isinstance(node.op, ir.RUNNING)]:
         notes.append(
-            "No calibration samples: thresholds are upper bounds computed from the weights for inputs in "
-            f"[{config.input_low:g}, {config.input_high:g}]. Nothing clips, but rates are low and the resolution is "
-            "coarse. Name samples with --data or --calibration for thresholds that fit."
+            f"Hybrid network: {len(floating)} floating-point functions remain at run time and act on running means "
+            f"(difference operators): {', '.join(floating)}. They, and the layers that read their values, cost "
+            "analog operations at every step and no SynOps; equality of engines holds up to rounding."
+        )
+    trained = [f"{node.place or node.name} (threshold {float(node.op.threshold):.4g}, {node.op.levels} levels)"
+               for node in graph if isinstance(node.op, ir.Staircase)]  # fmt: skip
+    if trained:
+        notes.append(
+            f"Activations trained in levels (QCFS) keep their own thresholds, whatever the rule: {', '.join(trained)}. "
+            "A constant drive gives their value exactly after as many steps as levels, and after multiples of that."
         )
     for name, threshold in lams.items():
         if threshold.silent:
@@ -161,7 +194,39 @@ def _notes(graph: Graph, lams: dict[str, Threshold], weights_only: bool, config:
                 f"{place}: {threshold.silent} channel(s) were never active during calibration; "
                 "their thresholds are the size of what drives them."
             )
+    shared = neuron_wise(graph)[1] if config.granularity == "neuron" else ()
+    if shared:
+        notes.append(
+            f"{', '.join(node.place or node.name for node in shared)}: one threshold for each channel instead of each "
+            "neuron, because what reads the spikes has the same weights at every place."
+        )
+    below = {} if stats is None or config.exact else unresolved(graph, stats, lams, config.dt_s, config.taus_s[0])
+    if below:
+        layers = ", ".join(f"{graph[name].place or name} ({100 * share:.0f} %)" for name, share in below.items())
+        notes.append(
+            f"Leak: activations too small for a neuron with tau_mem = {config.tau_mem_ms:g} ms ever to fire, below "
+            f"(1 - beta) / 2 = {resolution(config.dt_s, config.taus_s[0]) / 2:.3f} of the threshold, make up a notable "
+            f"share of {layers}. A larger --tau-mem-ms, a smaller --dt-ms or --neuron if resolves them."
+        )
     return tuple(notes)
+
+
+def _source_of_thresholds(graph: Graph, lams: Mapping[str, Threshold], config: ConvertConfig) -> str:
+    """What took the place of calibration samples."""
+    told = [name for name, threshold in lams.items() if threshold.rule.endswith("batch norm")]
+    bounded = [graph[name].place or name for name, threshold in lams.items() if threshold.rule.startswith("bound")]
+    found = f"No calibration samples: inputs are taken to lie in [{config.input_low:g}, {config.input_high:g}]"
+    if told:
+        found += (
+            f"; thresholds of {len(told)} of {len(lams)} populations follow from the means and variances that batch "
+            "norm keeps of the training samples, taken as normal"
+        )
+    if bounded:
+        found += (
+            f"; thresholds of {', '.join(bounded)} are upper bounds computed from the weights: nothing clips there, "
+            "but rates are low and the resolution is coarse"
+        )
+    return found + ". Name samples with --data or --calibration for thresholds that fit."
 
 
 def with_provenance(conversion: Conversion, **provenance: str) -> Conversion:

@@ -56,7 +56,7 @@ class Recipe:
 
 
 _IF = {"neuron": "if", "potential_steps": 0}
-_PLAIN = {**_IF, "v_threshold": 1.0, "per_channel": False}
+_PLAIN = {**_IF, "v_threshold": 1.0, "granularity": "layer"}
 _DIFFERENTIAL = {**_IF, "code": "differential", "spike_values": 4}
 
 
@@ -92,7 +92,7 @@ RECIPES: dict[str, Recipe] = {
                lambda steps: {**_PLAIN, "rule": "spike-norm", "input_code": "poisson"}),
         Recipe("kim2020-channelwise", "Kim et al., AAAI 2020",
                "99.9th percentile of each channel, reset by subtraction",
-               lambda steps: {**_PLAIN, "rule": "percentile", "per_channel": True},
+               lambda steps: {**_PLAIN, "rule": "percentile", "granularity": "channel"},
                differs="its signed neuron for leaky ReLU is not used on ReLU networks"),
         Recipe("deng2021", "Deng & Gu, ICLR 2021",
                "largest activation of each layer, rounding centred",

@@ -168,8 +168,11 @@ def _cost_metrics(view: _View) -> list[Metric]:
                note="that one spike carries beside its time; the widest of the network"),
         Metric("macs.ann", float(sum(c.ann_macs for c in counts)), "MACs", "lower", note="dense, padding not counted"),
         Metric("macs.encoder", float(sum(c.encoder_macs for c in counts)), "MACs", "lower",
-               note="of the SNN on analog input, computed once and cached"),
+               note="of the SNN on analog values, those in front of which nothing moves computed once and cached"
+               if view.conversion.snn.hybrid() else "of the SNN on analog input, computed once and cached"),
     ]  # fmt: skip
+    if view.conversion.snn.hybrid():
+        rows += _hybrid_metrics(view)
     for network in ("ann", "ann_sparse", "snn"):
         if network == "ann_sparse" and view.conversion.ann is None:
             rows.append(Metric("energy.ann_sparse_j", None, "J", "lower", note=NO_ANN))
@@ -187,10 +190,22 @@ def _cost_metrics(view: _View) -> list[Metric]:
     return rows
 
 
+def _hybrid_metrics(view: _View) -> list[Metric]:
+    """What a hybrid network computes in floating point, as means over the steps: what is constant is computed once."""
+    macs = sum(c.encoder_macs for c in view.counts[-1]) / view.steps
+    functions = sum(c.functions for c in view.counts[-1]) / view.steps
+    once = f"mean over {view.steps} steps; what depends on a constant input alone is computed once"
+    return [
+        Metric("hybrid.macs_per_step", macs, "MACs", "lower", note=f"on analog values; {once}"),
+        Metric("hybrid.functions_per_step", functions, "values", "lower", note=f"of softmax and layer norm; {once}"),
+    ]
+
+
 def _layer(row: OpCount, view: _View) -> dict[str, Any]:
     """One row of the layer table."""
     site = view.conversion.snn.sites.get(row.node)
-    kind = {"encoder": "input synapses", "spiking": "synapses", "neuron": "neurons", "linear": "wiring"}[row.role]
+    kind = {"encoder": "input synapses", "spiking": "synapses", "neuron": "neurons", "linear": "wiring",
+            "hybrid": "floating point"}[row.role]  # fmt: skip
     threshold = None if site is None else site.threshold
     return {
         "name": row.node,

@@ -13,6 +13,7 @@ from convert.neurons.graded import GradedNeuron
 from convert.neurons.hard_reset import HardResetNeuron
 from convert.neurons.leaky import LeakyNeuron
 from convert.neurons.tracking import TrackingNeuron
+from convert.normalisation.resolution import resolution
 
 __all__ = ["limits", "neuron_equations", "neuron_name", "payload_bits"]
 
@@ -32,6 +33,12 @@ _EXACT = (
 _DIFFERENTIAL = (
     "J[t] = W S[t] + b; y[t] = (J[t] - J_rest) + r_in[t-1], r_in[t] = r_in[t-1] + (J[t] - J_rest) / t, r_in[0] = J_rest"
     ": what is received is an estimate, which spikes correct; J_rest is what arrives while nobody fires",
+)
+
+
+_DIFFERENCE = (
+    "softmax, layer norm and products of two inputs, F, are difference operators: X += J, send "
+    "t F(X / t) - (t - 1) F(X' / (t - 1)) with X' the sum before, so that what was sent adds up to t F(X / t)"
 )
 
 
@@ -72,6 +79,7 @@ def neuron_equations(conversion: Conversion) -> list[str]:
         "I[t] = alpha I[t-1] + (1 - alpha) S[t],  alpha = exp(-dt / tau_syn)",
         "V[t] = beta V[t-1] + W I[t] + b,  beta = exp(-dt / tau_mem), the gain 1 / (1 - beta) absorbed into W and b",
         *(_spike_rule(neuron) for neuron in kinds.values()),
+        *([_DIFFERENCE] if conversion.snn.hybrid() else []),
         f"tau_mem = {tau_mem_s * 1e3:g} ms, tau_syn = {tau_syn_s * 1e3:g} ms, dt = {config.dt_ms:g} ms",
     ]
 
@@ -116,6 +124,13 @@ def limits(conversion: Conversion) -> list[str]:
         "The input is a constant analog current: the first layer multiplies, the chip needs such an input stage.",
         "The read-out counts spikes through the output weights: it is a weighted sum, not a neuron.",
     ]  # fmt: skip
+    if floating := network.hybrid():
+        found.append(
+            f"This network is hybrid: {len(floating)} functions (softmax, layer norm, products of two inputs) are "
+            "computed in floating point at every step, and layers that read them multiply. A chip needs units for "
+            "that. These operations are counted as analog MACs, never as SynOps; the functions "
+            "themselves are not priced."
+        )
     if network.readout_delay:
         found.append(
             f"The read-out leaves out the first {network.readout_delay} steps, and never more than half of them; they "
@@ -134,7 +149,7 @@ def limits(conversion: Conversion) -> list[str]:
         )
     tau_mem_s = config.taus_s[0]
     if tau_mem_s < math.inf and network.code == "rate":
-        lost = 1 - math.exp(-network.dt_s / tau_mem_s)
+        lost = resolution(network.dt_s, tau_mem_s)
         found.append(
             f"A leaky neuron remembers 1 / (1 - beta) = {1 / lost:.1f} steps: constant drives below (1 - beta) / 2 = "
             f"{lost / 2:.3f} quanta per step never fire, and the resolution of a rate saturates near {lost:.3f}."

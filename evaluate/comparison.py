@@ -1,40 +1,48 @@
-"""compare(): the same network by several recipes, on the same samples, as rows of one table."""
+"""compare(): the same network by several recipes, on the same samples, as rows of one table.
+
+A recipe fits thresholds to a number of steps T. It has one aim, read out at all steps, or one for each T: then its row
+is the table theta(T), each cell of a network of its own.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from convert.config import ConvertConfig
 from convert.errors import ConvertError
+from convert.pipeline import Conversion
 from convert.recipes import RECIPES
 from evaluate.job import Report, Request, perform
 from evaluate.records import Run
 
-__all__ = ["SCHEMA", "compare"]
+__all__ = ["SCHEMA", "Aim", "compare"]
 
 SCHEMA = "ann2spike.recipes/1"
+
+Aim = tuple[ConvertConfig, tuple[int, ...]]
+"""A way to convert, and the steps at which its network is read out."""
 
 
 def compare(
     request: Request,
-    configs: dict[str, ConvertConfig],
+    aims: Mapping[str, Sequence[Aim]],
     report: Callable[[str], Report],
-    keep: Callable[[str, Run], None] = lambda name, run: None,
+    keep: Callable[[str, Run, Conversion], None] = lambda label, run, conversion: None,
 ) -> dict[str, Any]:
-    """Plain JSON: one row for each entry of `configs`.
+    """Plain JSON: one row for each entry of `aims`.
 
     Parameters
     ----------
     request : Request
-        Model, samples and steps; its configuration is replaced by each of `configs`.
-    configs : dict
-        Recipe -> configuration.
+        Model, samples and steps; its configuration and steps are replaced by those of each aim.
+    aims : mapping
+        Recipe -> configurations, each with the steps at which it is read out; together they are those of `request`.
     report : callable
-        Recipe -> progress callback of its run.
+        Label -> progress callback of its run. A label is the recipe, with the steps where it has several aims.
     keep : callable
-        Called with each run as soon as it is there.
+        Called with the label, the run and its conversion as soon as they are there.
 
     Raises
     ------
@@ -43,39 +51,53 @@ def compare(
     """
     rows: list[dict[str, Any]] = []
     run: Run | None = None
-    for name, config in configs.items():
+    for name, several in aims.items():
+        parts: list[_Part] = []
         try:
-            run, conversion = perform(replace(request, config=config), report(name))
+            for config, steps in several:
+                label = name if len(several) == 1 else f"{name}.T{steps[-1]}"
+                run, conversion = perform(replace(request, config=config, steps=steps), report(label))
+                keep(label, run, conversion)
+                parts.append(_Part(run, len(conversion.snn.sites), steps))
         except ConvertError as error:
             if run is None:
                 raise
             rows.append({"recipe": name, "failed": str(error)})
-            continue
-        keep(name, run)
-        rows.append(_row(name, run, len(conversion.snn.sites), request.steps))
+        else:
+            rows.append(_row(name, parts))
     assert run is not None  # at least one recipe ran
     case = {key: run.case[key] for key in ("model", "data", "calibration", "task")}
-    return {"schema": SCHEMA, "case": case, "steps": list(request.steps), "rows": rows,
+    each = any(len(several) > 1 for several in aims.values())
+    return {"schema": SCHEMA, "case": case, "steps": list(request.steps), "each": each, "rows": rows,
             "ann": _value(run, "ann.accuracy"), "samples": run.metric("synops.per_inference").samples,
             "environment": run.environment}  # fmt: skip
 
 
-def _row(name: str, run: Run, layers: int, steps: Sequence[int]) -> dict[str, Any]:
-    entry = RECIPES.get(name)
-    config = run.case["config"]
+@dataclass(frozen=True)
+class _Part:
+    """A run, the populations of its network, and the steps that it answers for."""
+
+    run: Run
+    layers: int
+    steps: tuple[int, ...]
+
+
+def _row(name: str, parts: Sequence[_Part]) -> dict[str, Any]:
+    entry, last = RECIPES.get(name), parts[-1]
+    run, config = last.run, last.run.case["config"]
     simulated = any(config[key] for key in ("potential_steps", "bias_steps")) or config["rule"] == "spike-norm"
     return {
         "recipe": name,
         "source": entry.source if entry else "",
         "differs": entry.differs if entry else "",
         "run": run.id,
-        "curve": [_point(run.curves["steps"], t) for t in steps],
+        "curve": [_point(part.run.curves["steps"], t) for part in parts for t in part.steps],
         "payload_bits": _value(run, "spikes.payload_bits"),
-        "sequential_latency_steps": run.curves["steps"][-1]["steps"] + layers - 1,
+        "sequential_latency_steps": run.curves["steps"][-1]["steps"] + last.layers - 1,
         "look_ahead_steps": 0,
         "calibration_samples": run.case["calibration"]["samples"],
         "simulated_samples": config["calibrated_on"] if simulated else 0,
-        "convert_seconds": run.environment["seconds"].get("convert"),
+        "convert_seconds": sum(part.run.environment["seconds"].get("convert", 0.0) for part in parts),
     }
 
 

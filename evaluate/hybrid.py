@@ -24,6 +24,7 @@ from convert.graph.ir import Node
 from convert.graph.semantics import apply
 from convert.network import Site, SpikingNetwork
 from convert.neurons.leaky import decay
+from convert.simulation.differences import Difference
 from convert.simulation.inputs import constant_current, poisson_spikes
 from convert.simulation.results import read_out
 
@@ -132,7 +133,7 @@ class Hybrid:
         """A node without neurons. The filter is linear: it stands in front of max pooling, behind the rest."""
         self.raw[node.name] = _applied(node, [self.raw[name] for name in node.inputs])
         self.rest[node.name] = apply(node.op, *(self.rest[name] for name in node.inputs))
-        if isinstance(node.op, ir.MaxPool) or self.pooled & set(node.inputs):
+        if isinstance(node.op, (ir.MaxPool, *ir.RUNNING)) or self.pooled & set(node.inputs):
             self.pooled.add(node.name)
             self.filtered[node.name] = _applied(node, [self.filtered[name] for name in node.inputs])
         else:
@@ -150,11 +151,13 @@ class Hybrid:
 
 
 def _applied(node: Node, inputs: list[Tensor]) -> Tensor:
-    """`node` on trains; a max pool emits the growth of the maximum of its accumulated drive."""
+    """`node` on trains; a max pool emits the growth of the maximum of its accumulated drive, and so do differences."""
     steps = max(len(value) for value in inputs)
     if isinstance(node.op, ir.MaxPool) and steps > 1:
         best = _folded(node, [inputs[0].cumsum(0)])
         return torch.diff(best, dim=0, prepend=torch.zeros_like(best[:1]))
+    if isinstance(node.op, ir.RUNNING) and steps > 1:
+        return Difference(node.op)([value.expand(steps, *value.shape[1:]) for value in inputs])
     return _folded(node, [value.expand(steps, *value.shape[1:]) for value in inputs])
 
 

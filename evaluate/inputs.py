@@ -84,7 +84,7 @@ def _calibration(
     source: zoo.Dataset | None, named: bool, wanted: Wanted, shape: tuple[int, ...]
 ) -> tuple[Tensor | None, dict[str, Any]]:
     if source is None:
-        return None, {"spec": None, "samples": 0, "note": "none: thresholds are bounded from the weights"}
+        return None, {"spec": None, "samples": 0, "note": "none: thresholds from batch norm or the weights"}
     fitting = _fitting(source, named, wanted)
     return _shaped(fitting.x, shape, source.spec), {
         "spec": source.spec, "split": fitting.split, "samples": len(fitting), "sha256": fitting.sha256,

@@ -76,6 +76,11 @@ class Inspection:
         if self.heads:
             lines.append(f"Outputs: {'; '.join(map(_described, self.heads))}")
         short = self.problem if not fates["refused"] else f"{fates['refused']} operation(s) refused, see the table"
+        if fates["hybrid"] and not fates["refused"]:
+            kept = f"{fates['hybrid']} operation(s) stay floating-point functions at run time"
+            if self.converts:
+                return [*lines, f"It can be converted, as a hybrid network: {kept}."]
+            short = f"{kept}, which has to be allowed: replace them, or pass --hybrid"
         verdict = "It can be converted." if self.converts else f"It cannot be converted: {short}"
         return [*lines, verdict, *([SUPPORTED] if fates["refused"] else [])]
 

@@ -22,11 +22,13 @@ from convert.errors import ConfigError, GraphError, InputShapeError, NoNeuronErr
 from convert.graph.readout import heads_of
 from convert.network import SpikingNetwork
 from convert.pipeline import Conversion, convert, effort, reopened, with_provenance
+from convert.reading.coverage import refuse_hybrid
 from convert.reading.hints import Hints
 from convert.reading.models import Model, from_module, open_model
 from convert.reading.sources import Source, identify
 from convert.reading.tracing import Traced
 from convert.recipes import recipe
+from convert.simulation.engine import ENGINES, engines_of
 from convert.writing.artefact import load
 from evaluate.assembly import Case, assemble
 from evaluate.diagnosis import diagnose, samples_within
@@ -67,6 +69,8 @@ class Request:
         What the user says about the model file: its code, its activation, that it is trusted.
     diagnose : bool
         Whether to say where and why accuracy was lost.
+    engine : str
+        How to simulate; one of `convert.simulation.engine.ENGINES`.
 
     Raises
     ------
@@ -89,6 +93,7 @@ class Request:
     task: str = "auto"
     hints: Hints = field(default_factory=Hints)
     diagnose: bool = False
+    engine: str = "auto"
 
     def __post_init__(self) -> None:
         """Refuse what can be refused before anything is read."""
@@ -104,6 +109,8 @@ class Request:
             wrong.append(f"--seed: got {self.seed}; expected 0 or more")
         if self.task not in TASKS:
             wrong.append(f"--task: got {self.task!r}; expected one of {', '.join(TASKS)}")
+        if self.engine not in ENGINES:
+            wrong.append(f"--engine: got {self.engine!r}; expected one of {', '.join(ENGINES)}")
         if self.device not in ("cpu", "cuda"):
             wrong.append(f"--device: got {self.device!r}; expected cpu or cuda")
         elif self.device == "cuda" and not torch.cuda.is_available():
@@ -140,9 +147,17 @@ def perform(
         measured, found = measure_exact(conversion, inputs.x, request.steps, memory, progress, asked)
         more = exactness_metrics(found, asked)
     else:
-        measured = measure(conversion, inputs.x, request.steps, request.seed, memory, request.device, progress, asked)
+        measured = measure(
+            conversion, inputs.x, request.steps, request.seed, memory, request.device, progress, asked, request.engine
+        )
     notes = (*prepared.notes, *inputs.notes)
     run = assemble(prepared.case, conversion, measured, inputs.labels, prepared.seconds, notes, asked)
+    if conversion.snn.code == "rate":
+        ran = engines_of(conversion.snn, request.engine, request.device)
+        run = replace(
+            run,
+            environment=run.environment | {"engine": {k: sorted(ran.values()).count(k) for k in ("events", "dense")}},
+        )
     exports = () if export is None else export(conversion.snn, inputs.x)
     found_wrong = _diagnosis(request, prepared, report) if request.diagnose else {}
     return replace(run, metrics=(*run.metrics, *more), exports=tuple(exports), diagnosis=found_wrong), conversion
@@ -255,7 +270,10 @@ def read_model(request: Request) -> tuple[Model, Traced, tuple[int, ...], tuple[
     """
     model = _open(request.model, request.hints)
     spec = request.data or model.data
-    return model, *_trace(model, None if spec is None else zoo.open_dataset(spec), request)
+    traced, shape, notes = _trace(model, None if spec is None else zoo.open_dataset(spec), request)
+    if not request.config.hybrid:
+        refuse_hybrid(traced.coverage, model.origin)
+    return model, traced, shape, notes
 
 
 def wanted(request: Request, model: Model) -> Wanted:
@@ -277,6 +295,8 @@ def inspect(request: Request) -> Inspection:
     dataset = None if spec is None else zoo.open_dataset(spec)
     try:
         traced, shape, _ = _trace(model, dataset, request)
+        if not request.config.hybrid:
+            refuse_hybrid(traced.coverage, model.origin)
     except InputShapeError:
         raise
     except (GraphError, NoNeuronError) as error:

@@ -6,6 +6,7 @@ values that happen to pass through it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -34,6 +35,9 @@ CONVENTIONS = (
     "as encoder MACs of the SNN. Computed anew at every step they would be k = T times as many.",
     "Average pooling is wiring: each spike goes to the synapses of every window it lies in. Spikes on an identity "
     "path count one SynOp each where they are added.",
+    "Softmax, layer norm and products of two inputs (hybrid networks) are computed anew at every step, in floating "
+    "point: the MACs of products, and of layers that read such values, count T times among the analog MACs of the "
+    "SNN, the values of softmax and layer norm as functions; none of them is a SynOp.",
     "Neuron updates are clock-driven: neurons times steps; the bias is added in the update.",
     "Differential code: populations, max pools and the read-out decode what arrives, unless it is constant. A decoder "
     "adds its estimate to the charge and corrects it by the charge times 1 / t, from a table: two additions and a "
@@ -51,7 +55,8 @@ class OpCount:
     node: str
     place: str
     role: str
-    """"encoder" (weighted, analog input), "spiking" (weighted, spikes in), "neuron", or "linear" (no weights)."""
+    """"encoder" (weighted, analog input), "spiking" (weighted, spikes in), "neuron", "linear" (no weights), or "hybrid"
+    (softmax, layer norm, product of two inputs)."""
     neurons: int = 0
     ann_macs: int = 0
     """Dense multiply-accumulates of the ANN."""
@@ -59,6 +64,8 @@ class OpCount:
     """The same without products whose activation is zero, measured on the samples."""
     encoder_macs: int = 0
     """Multiply-accumulates of the SNN on analog values; a constant current is computed once and cached."""
+    functions: int = 0
+    """Values of floating-point functions (softmax, layer norm) that the SNN computes, in all steps."""
     synops: float = 0.0
     """Accumulates of the SNN: delivered spikes (of either sign) times exact fan-out."""
     spikes: float = 0.0
@@ -229,7 +236,9 @@ class _Counter:
         self._follow_borders(node)
         if all(name in self.constant for name in sources):
             self.constant.add(node.name)
-            return None
+            return self._running(node, moving=False) if isinstance(node.op, ir.RUNNING) else None
+        if isinstance(node.op, ir.RUNNING):
+            return self._running(node, moving=True)
         if isinstance(node.op, ir.MaxPool):
             size = int(torch.tensor(self.snn.graph[sources[0]].shape).prod())
             return OpCount(node.name, node.place, "linear", neuron_updates=size * self.steps, adds_per_update=1)
@@ -239,7 +248,7 @@ class _Counter:
             if len(carries) == len(sources):
                 self.events[node.name] = torch.stack([self.events[name] for name in sources]).sum(0)
             return OpCount(node.name, node.place, "linear", synops=delivered) if delivered else None
-        if carries:
+        if carries and all(name in self.events or name in self.constant for name in sources):
             self.events[node.name] = self._summed(node, self.events)
             if all(name in self.raw for name in carries):
                 self.raw.add(node.name)
@@ -248,6 +257,18 @@ class _Counter:
                 ones = {name: torch.ones(shape, dtype=torch.float64) for name, shape in shapes.items()}
                 self.analog[node.name] = self._summed(node, {**self.analog, **ones}).clamp(max=1)
         return None
+
+    def _running(self, node: Node, moving: bool) -> OpCount:
+        """A function of running means; where its inputs move it is computed in each step, and keeps their sums."""
+        shapes, times = [self.snn.graph[name].shape for name in node.inputs], self.steps if moving else 1
+        row = OpCount(node.name, node.place, "hybrid")
+        if moving:
+            size = sum(math.prod(shape) for shape in shapes)
+            row = replace(row, neuron_updates=size * times, adds_per_update=1, multiplies_per_update=1)
+        if not isinstance(node.op, ir.MatMul):
+            return replace(row, functions=math.prod(node.shape) * times)
+        macs = math.prod(node.shape) * shapes[0][-1]
+        return replace(row, ann_macs=macs, ann_macs_effective=float(macs), encoder_macs=macs * times)
 
     def _summed(self, node: Node, carried: Mapping[str, Tensor]) -> Tensor:
         """What arrives at each element of wiring, of what is `carried` by its sources."""

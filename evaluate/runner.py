@@ -61,6 +61,7 @@ def measure(
     device: str = "cpu",
     progress: Callable[[int], None] | None = None,
     asked: Plan | None = None,
+    engine: str = "auto",
 ) -> Measurement:
     """Run the ANN and the SNN of `conversion` on samples `x`.
 
@@ -76,14 +77,16 @@ def measure(
         Called with the number of samples done.
     asked : Plan, optional
         What counts as an answer; by default what the outputs alone suggest.
+    engine : str
+        One of `convert.simulation.engine.ENGINES`.
     """
     asked = plan("auto", conversion.heads or heads_of(conversion.folded), None) if asked is None else asked
     kept = tuple(sorted(set(record)))
     totals = _Totals(conversion, kept, asked, len(x))
-    size = batch_within(conversion.snn, memory_bytes)
+    size = batch_within(conversion.snn, memory_bytes, engine, device)
     for start in range(0, len(x), size):
         part = x[start : start + size]
-        totals.add(part, seed, range(start, start + len(part)), device)
+        totals.add(part, seed, range(start, start + len(part)), device, engine)
         if progress is not None:
             progress(len(part))
     return totals.measurement()
@@ -108,13 +111,13 @@ class _Totals:
             if isinstance(node.op, ir.WEIGHTED):
                 self.read_by.setdefault(node.inputs[0], []).append(node.name)
 
-    def add(self, x: Tensor, seed: int, samples: range, device: str) -> None:
+    def add(self, x: Tensor, seed: int, samples: range, device: str, engine: str) -> None:
         """Both networks on the batch `x`, which are the `samples` of the data set."""
         begin = time.perf_counter()
         if self.conversion.ann is not None:
             self.ann = self._stored(self.ann, self.asked.answers(self._analog(self.conversion.ann, x)), samples)
         between = time.perf_counter()
-        result = simulate(self.conversion.snn, x, self.record[-1], self.record, seed, samples, device)
+        result = simulate(self.conversion.snn, x, self.record[-1], self.record, seed, samples, device, engine)
         said = self.asked.answers(result.output.flatten(0, 1))
         by_sample = [a.reshape(len(result.output), len(x), *a.shape[1:]).swapaxes(0, 1) for a in said]
         self.answers = self._stored(self.answers, by_sample, samples)

@@ -15,6 +15,15 @@ __all__ = ["comparison_page", "comparison_text"]
 Record = Mapping[str, Any]
 
 
+_ONE = (
+    "A recipe that fits its thresholds to a number of steps was made for one of them (--for-steps) and only read out "
+    "at the others."
+)
+_EACH = (
+    "Each number is of a network of its own, whose thresholds and starts were fitted to those steps (--for-steps each)."
+)
+
+
 def comparison_text(record: Record) -> str:
     """The table, and what did not run, for the terminal."""
     headers, rows = _table(record)
@@ -83,8 +92,7 @@ def _share(value: float | None, n: int | None) -> str:
 def _legend(record: Record) -> list[str]:
     last = record["steps"][-1]
     return [
-        "T=n: accuracy after n steps. A recipe that fits its thresholds to a number of steps was made for one of them "
-        "(--for-steps) and only read out at the others.",
+        "T=n: accuracy after n steps. " + (_EACH if record.get("each") else _ONE),
         "Accuracies and agreement in percent.",
         f"agreement, spikes/neuron: after {last} steps. Spikes of several bits are counted as one event each: multiply "
         "by bits/spike before comparing.",

@@ -7,7 +7,7 @@ from reports import exact, findings, fits
 from reports.fields import branch, check, entries, metric, number, plain, sentences, text
 from reports.quantities import UNMEASURED, count, quantity
 
-__all__ = ["converted", "data", "summary"]
+__all__ = ["converted", "data", "is_hybrid", "summary"]
 
 
 def summary(run: Run) -> list[str]:
@@ -46,6 +46,8 @@ def summary(run: Run) -> list[str]:
         **{f"NIR, {form} form": findings.exported(run, form) for form in findings.exported_forms(run)},
         "Warnings": f"{len(run.notes)}, listed in the report" if run.notes else "none",
     }
+    if is_hybrid(run):
+        lines["Hybrid"] = _hybrid(run)
     if exact.is_exact(run):
         lines |= {"Exactness": exact.exactness(run), "Quiescence": exact.quiescence(run)}
     if heads := fits.heads(run):
@@ -62,7 +64,8 @@ def converted(run: Run) -> str:
     size = f" ({count(parameters)} parameters)" if parameters is not None else ""
     neuron, rule = text(config, "neuron", "LIF"), text(config, "rule")
     name = text(model, "name", "a model without a name")
-    parts = [f"{name}{size} into a spiking network of {exact.kind(run) or f'{neuron} neurons'}"]
+    hybrid = "hybrid " if is_hybrid(run) else ""
+    parts = [f"{name}{size} into a {hybrid}spiking network of {exact.kind(run) or f'{neuron} neurons'}"]
     steps, dt_ms = number(config, "steps"), number(config, "dt_ms")
     if steps is not None and not exact.kind(run):
         parts.append(f"{count(steps)} steps" + (f" of {dt_ms:g} ms" if dt_ms is not None else ""))
@@ -97,9 +100,21 @@ def _activity(run: Run) -> str:
 def _operations(run: Run) -> str:
     """SynOps against MACs, the encoder's included."""
     encoder = metric(run, "macs.encoder")
-    also = f" and {quantity(encoder.value, encoder.unit)} on the analog input" if encoder.value else ""
+    values = "analog values" if is_hybrid(run) else "the analog input"
+    also = f" and {quantity(encoder.value, encoder.unit)} on {values}" if encoder.value else ""
     spiking, dense = (_shown(metric(run, name)) for name in ("synops.per_inference", "macs.ann"))
     return f"SNN {spiking}{also}, ANN {dense}, per inference"
+
+
+def is_hybrid(run: Run) -> bool:
+    """Whether the network keeps floating-point functions at run time."""
+    return any(m.name == "hybrid.macs_per_step" for m in run.metrics)
+
+
+def _hybrid(run: Run) -> str:
+    """What a hybrid network computes in floating point."""
+    macs, functions = (_shown(metric(run, f"hybrid.{name}_per_step")) for name in ("macs", "functions"))
+    return f"{macs} on analog values and {functions} of softmax and layer norm per step, in floating point: no SynOps"
 
 
 def _coverage(run: Run) -> str:

@@ -4,7 +4,9 @@ Two shapes, each once with ReLU and once with tanh: a multi-layer perceptron for
 batch-normalised convolutional network with average pooling for Fashion-MNIST (0.43 million parameters,
 15.0 million multiply-accumulates a sample); the latter also with max pooling. They consist of `torch.nn` classes, so
 any reader of modules can take them. `resnet20` has a class of its own for its blocks (He et al., CVPR 2016,
-section 4.2: 20 layers, widths 16, 32, 64; here with 1x1 convolutions where the width changes).
+section 4.2: 20 layers, widths 16, 32, 64; here with 1x1 convolutions where the width changes), and `vit` for its
+tokens (a vision transformer after Dosovitskiy et al., ICLR 2021, section 3.1, with the mean of the tokens instead of
+a class token).
 """
 
 from __future__ import annotations
@@ -13,11 +15,23 @@ import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 from zoo.errors import UnknownNetworkError
 
-__all__ = ["ARCHITECTURES", "Architecture", "ResidualBlock", "architecture", "cnn", "mlp", "resnet20"]
+__all__ = [
+    "ARCHITECTURES",
+    "Architecture",
+    "MeanOfTokens",
+    "PatchEmbedding",
+    "ResidualBlock",
+    "architecture",
+    "cnn",
+    "mlp",
+    "resnet20",
+    "vit",
+]
 
 
 @dataclass(frozen=True)
@@ -112,6 +126,42 @@ def resnet20() -> nn.Sequential:
     )
 
 
+class PatchEmbedding(nn.Module):
+    """Square patches of an image as tokens: a strided convolution, and a learned position for each token."""
+
+    def __init__(self, size: int, patch: int, width: int) -> None:
+        """`size` of the image and `patch` in pixels, `width` of a token."""
+        super().__init__()
+        self.patches = nn.Conv2d(1, width, kernel_size=patch, stride=patch)
+        self.position = nn.Parameter(0.02 * torch.randn(1, (size // patch) ** 2, width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, 1, size, size) to (batch, tokens, width)."""
+        tokens: Tensor = self.patches(x).flatten(2).transpose(1, 2) + self.position
+        return tokens
+
+
+class MeanOfTokens(nn.Module):
+    """The mean over all tokens."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, tokens, width) to (batch, width)."""
+        return x.mean(1)
+
+
+def vit(width: int = 64, heads: int = 4, layers: int = 2) -> nn.Sequential:
+    """Vision transformer of 16 patches of 7x7 pixels, for samples of shape (1, 28, 28)."""
+    blocks = [
+        nn.TransformerEncoderLayer(
+            width, heads, 2 * width, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
+        )
+        for _ in range(layers)
+    ]
+    return nn.Sequential(
+        PatchEmbedding(28, 7, width), *blocks, nn.LayerNorm(width), MeanOfTokens(), nn.Linear(width, 10)
+    )
+
+
 def architecture(name: str) -> Architecture:
     """The architecture called `name`.
 
@@ -144,6 +194,7 @@ def _convolution(inputs: int, outputs: int, activation: type[nn.Module], stride:
 _MLP = "multi-layer perceptron 64-128-64-10, {} hidden units"
 _CNN = "convolutional network 32-64-64-128 + 256, batch norm, {} pooling, {} units"
 _RESNET = "residual network of 20 layers, widths 16-32-64, batch norm, ReLU units"
+_VIT = "vision transformer, 16 patches of 7x7, width 64, 4 heads, 2 layers, layer norm, GELU units"
 
 ARCHITECTURES: dict[str, Architecture] = {
     entry.name: entry
@@ -164,5 +215,6 @@ ARCHITECTURES: dict[str, Architecture] = {
             lambda: cnn(nn.ReLU, nn.MaxPool2d),
         ),
         Architecture("fashion-resnet20", "fashion-mnist", (1, 28, 28), _RESNET, resnet20),
+        Architecture("fashion-vit", "fashion-mnist", (1, 28, 28), _VIT, vit),
     )
 }

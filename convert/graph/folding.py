@@ -104,6 +104,8 @@ def _merge_affine(nodes: list[Node], output: str) -> Nodes:
 
 def _merged(source: Node, affine: ir.Affine) -> Op | None:
     """`source`'s operation followed by `affine`, or None where the map is not per output channel."""
+    if isinstance(source.op, ir.MatMul) and affine.scale.unique().numel() == 1 and not bool(affine.shift.any()):
+        return replace(source.op, scale=source.op.scale * float(affine.scale.flatten()[0]))
     if not isinstance(source.op, ir.WEIGHTED):
         return None
     weight, channels = source.op.weight, source.op.weight.shape[0]

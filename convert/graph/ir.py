@@ -15,10 +15,12 @@ from torch import Tensor
 
 from convert.errors import GraphError, NonFiniteWeightError
 from convert.graph.curves import CURVES, PARAMETERS, turning_point
+from convert.graph.running import LayerNorm, MatMul, Softmax
 
 __all__ = [
     "ACTIVATIONS",
     "PAD_MODES",
+    "RUNNING",
     "WEIGHTED",
     "AdaptiveAvgPool",
     "Add",
@@ -32,8 +34,10 @@ __all__ = [
     "Graph",
     "Identity",
     "Input",
+    "LayerNorm",
     "LeakyRelu",
     "Linear",
+    "MatMul",
     "MaxPool",
     "Node",
     "Op",
@@ -41,6 +45,8 @@ __all__ = [
     "Permute",
     "Relu",
     "Reshape",
+    "Softmax",
+    "Staircase",
     "Tanh",
     "rises",
     "tensors",
@@ -109,6 +115,26 @@ class Clamp:
 @dataclass(frozen=True, eq=False)
 class Tanh:
     """y = tanh(x)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Staircase:
+    """y = lam / L min(max(floor(L x / lam + 1/2), 0), L): an activation trained in levels (QCFS).
+
+    Bu et al., ICLR 2022 (Optimal ANN-SNN conversion for high-accuracy and ultra-low-latency spiking neural networks),
+    section 4. `threshold` is lam, one value; `levels` is L.
+    """
+
+    threshold: Tensor
+    levels: int
+
+    def __post_init__(self) -> None:
+        """Check the numbers at the door: they may come from a file."""
+        if self.threshold.numel() != 1 or self.levels < 1:
+            raise GraphError(
+                f"staircase: got {self.threshold.numel()} thresholds and {self.levels} levels; expected one, and at "
+                "least 1"
+            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -235,9 +261,13 @@ Op = (
     | Pad
     | Permute
     | Identity
+    | Staircase
+    | Softmax
+    | LayerNorm
+    | MatMul
 )
 
-ACTIVATIONS = (Relu, Clamp, Tanh, LeakyRelu, Curve)
+ACTIVATIONS = (Relu, Clamp, Tanh, LeakyRelu, Curve, Staircase)
 """Operations that become neurons."""
 
 PAD_MODES = ("zeros", "reflect", "replicate", "circular")
@@ -245,6 +275,9 @@ PAD_MODES = ("zeros", "reflect", "replicate", "circular")
 
 WEIGHTED = (Linear, Conv)
 """Operations that become synapses."""
+
+RUNNING = (Softmax, LayerNorm, MatMul)
+"""Operations that act on running means in floating point: they make a network hybrid."""
 
 
 def rises(op: Op) -> bool:

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from convert.errors import GraphError, InputShapeError
-from convert.graph import ir
+from convert.graph import ir, running
 from convert.graph.curves import evaluate
 from convert.graph.ir import Graph, Node, Op
 
@@ -48,6 +48,11 @@ def _max_pool(op: ir.MaxPool, x: Tensor) -> Tensor:
     return pool(x, op.kernel, op.stride, op.padding, op.dilation, op.ceil_mode)
 
 
+def _staircase(op: ir.Staircase, x: Tensor) -> Tensor:
+    step = op.threshold.to(x) / op.levels
+    return step * torch.floor(x / step + 0.5).clamp(0, op.levels)
+
+
 def _pad(op: ir.Pad, x: Tensor) -> Tensor:
     sides = [(before, after) for before, after in zip(op.before, op.after, strict=True)]
     if op.mode == "zeros":
@@ -79,6 +84,10 @@ MEANING: dict[type, Callable[..., Tensor]] = {
     ir.Pad: _pad,
     ir.Permute: lambda op, x: x.permute(0, *(axis + 1 for axis in op.axes)),
     ir.Identity: lambda op, x: x,
+    ir.Staircase: _staircase,
+    ir.Softmax: running.softmax,
+    ir.LayerNorm: running.layer_norm,
+    ir.MatMul: running.matrix_product,
 }
 """Operation type -> function(op, *inputs); a test checks that no type is forgotten."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from convert.errors import ConfigError
 from convert.graph import ir
@@ -108,6 +108,11 @@ def _rectifier(op: Op, tau_mem_s: float, tau_syn_s: float, law: Law) -> LeakyNeu
     return LeakyNeuron(tau_mem_s, tau_syn_s, law.v_threshold)
 
 
+def _staircase(op: Op, tau_mem_s: float, tau_syn_s: float, law: Law) -> LeakyNeuron:
+    """The rounding of the staircase is to the nearest level, so the threshold is half a quantum, whatever the law."""
+    return _rectifier(op, tau_mem_s, tau_syn_s, replace(law, v_threshold=0.5))
+
+
 def _clamp(op: Op, tau_mem_s: float, tau_syn_s: float, law: Law) -> LeakyNeuron:
     if isinstance(op, ir.Clamp) and op.low < 0:
         return AdaptiveNeuron(tau_mem_s, tau_syn_s, quanta=constant_quantum())
@@ -131,6 +136,7 @@ _MAKERS: dict[type, Callable[[Op, float, float, Law], LeakyNeuron]] = {
     ir.Tanh: lambda op, mem, syn, law: AdaptiveNeuron(mem, syn),
     ir.LeakyRelu: _two_slope,
     ir.Curve: _curve,
+    ir.Staircase: _staircase,
 }
 
 
@@ -144,7 +150,7 @@ def takes_both_signs(op: Op) -> bool:
 
 
 def fixed_threshold(op: Op) -> float | None:
-    """The threshold that the activation itself fixes (tanh: 1, clamp: its upper end), or None where it has no bound.
+    """The threshold that the activation itself fixes: tanh 1, clamp its upper end, a staircase its lam; or None.
 
     >>> fixed_threshold(ir.Clamp(0.0, 6.0))
     6.0
@@ -153,4 +159,6 @@ def fixed_threshold(op: Op) -> float | None:
         return 1.0
     if isinstance(op, ir.Curve):
         return LIMITS.get(op.name)
+    if isinstance(op, ir.Staircase):
+        return float(op.threshold)
     return op.high if isinstance(op, ir.Clamp) else None

@@ -22,6 +22,7 @@ from convert.graph.ir import Graph, Node
 from convert.graph.semantics import run
 from convert.lattice import snap
 from convert.network import SpikingNetwork, upstream
+from convert.normalisation.scaling import GAIN
 from convert.normalisation.statistics import channel_axis
 from convert.simulation.engine import batch_within, simulate
 
@@ -73,14 +74,14 @@ def calibrate_biases(
     """`network` with biases corrected for runs of `steps` steps, per channel; parameters as above.
 
     The correction goes into the layer of synapses before the population; through a residual sum, into the branch that
-    ends in synapses, and through max pooling, which commutes with a shift. A population without such a layer keeps
-    its error.
+    ends in synapses, and through max pooling and gains, which commute with a shift. A population without such a layer
+    keeps its error.
     """
     for node in folded.sites():
-        error = _per_channel(folded, node, _mean_surplus(network, folded, node, x, steps, progress))
+        error = _mean_surplus(network, folded, node, x, steps, progress) * network.sites[node.name].threshold
         source = _synapses_before(network.graph, network.graph[node.name].inputs[0])
         if source is not None:
-            shift = error / steps * network.sites[node.name].threshold / network.scales[source.name]
+            shift = _per_channel(folded, node, error) / steps / network.scales[source.name]
             network = replace(network, graph=_shifted(network.graph, source, shift))
     return _with_centred_output(network, folded, x, steps)
 
@@ -125,7 +126,7 @@ def _synapses_before(graph: Graph, name: str) -> Node | None:
     node = graph[name]
     if isinstance(node.op, ir.WEIGHTED):
         return node
-    if not isinstance(node.op, (ir.Add, ir.MaxPool)):
+    if not isinstance(node.op, (ir.Add, ir.MaxPool)) and not node.place.endswith(GAIN):
         return None
     found = (_synapses_before(graph, source) for source in node.inputs if len(graph.consumers(source)) == 1)
     return next((source for source in found if source is not None), None)

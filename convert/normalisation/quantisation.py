@@ -49,7 +49,7 @@ def quantise(
     thresholds : mapping
         Activation name -> lam, the activation that the highest level means.
     levels : int
-        N, levels above zero; signed activations have as many below.
+        N, levels above zero; signed activations have as many below. An activation trained in levels keeps its own.
     dt_s : float
         Length of a step in seconds.
     largest : float
@@ -58,12 +58,17 @@ def quantise(
     Raises
     ------
     ConfigError
-        Fewer than one level, or a curve that differs from channel to channel.
+        Fewer than one level, a curve that differs from channel to channel, or a hybrid network.
     InputShapeError
         Sums that would not be exact.
     """
     if levels < 1:
         raise ConfigError(f"--levels: got {levels}; expected at least 1")
+    if floating := [f"{node.place or node.name} ({node.kind})" for node in graph if isinstance(node.op, ir.RUNNING)]:
+        raise ConfigError(
+            f"--recipe exact: {', '.join(floating)}: computed in floating point, so nothing is exact; expected layers "
+            "and activations only: use another recipe"
+        )
     units = {node.name: _quantum(node, thresholds[node.name], levels) for node in graph.sites()}
     rules = {name: replace(thresholds[name], value=unit) for name, unit in units.items()}
     scaled = normalise(graph, rules, lambda op: LeakyNeuron(math.inf, 0.0), dt_s)
@@ -76,13 +81,18 @@ def quantise(
 
 def _is_half_wave(op: ir.Op) -> bool:
     """Whether `op` is a ReLU up to the highest level, whatever a quantum is worth."""
-    return isinstance(op, ir.Relu) or (isinstance(op, ir.Clamp) and op.low == 0)
+    return isinstance(op, (ir.Relu, ir.Staircase)) or (isinstance(op, ir.Clamp) and op.low == 0)
+
+
+def _levels(op: ir.Op, levels: int) -> int:
+    """An activation that was trained in levels keeps its own."""
+    return op.levels if isinstance(op, ir.Staircase) else levels
 
 
 def _quantum(node: Node, threshold: Threshold, levels: int) -> Tensor:
     """Theta: per channel for ReLU; one number where the curve's shape depends on it."""
     if _is_half_wave(node.op):
-        return threshold.value.double() / levels
+        return threshold.value.double() / _levels(node.op, levels)
     top = float(threshold.value.max())
     if isinstance(node.op, ir.Tanh):
         top = 1.0
@@ -92,7 +102,7 @@ def _quantum(node: Node, threshold: Threshold, levels: int) -> Tensor:
 
 
 def _neuron(node: Node, unit: Tensor, levels: int) -> CountingNeuron:
-    unit_of_all = float(unit.flatten()[0])
+    levels, unit_of_all = _levels(node.op, levels), float(unit.flatten()[0])
     table = half_steps(levels) if _is_half_wave(node.op) else staircase(_curve(node), unit_of_all, levels)
     return CountingNeuron(thresholds=table[0], levels=table[1])
 

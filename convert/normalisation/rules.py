@@ -10,8 +10,9 @@ ltb          lam <- lam + 2 mean(relu(a - lam)) from 0, a number of times (Bu et
              balancing); few times suit few steps, many times many
 spike-norm   the largest charge per step in the spiking network: see `spike_norm.py`
 
-Each is per channel or per layer. A channel that was never active has nothing to say; it gets the size of what drives
-it, which is in the unit of that channel: the layer's value could be off by orders of magnitude.
+Each is per layer, per channel or per neuron (`granularity.py`). A channel that was never active has nothing to say; it
+gets the size of what drives it, which is in the unit of that channel: the layer's value could be off by orders of
+magnitude.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import torch
 from torch import Tensor
 
 from convert.errors import CalibrationError
+from convert.graph import ir
 from convert.graph.ir import Graph, Node
 from convert.neurons.families import fixed_threshold, takes_both_signs
 from convert.normalisation.statistics import BINS, LayerStats
@@ -128,11 +130,13 @@ RULES: dict[str, Callable[..., Tensor]] = {
 def thresholds(
     graph: Graph, stats: dict[str, LayerStats], rule: str, per_channel: bool, **options: float
 ) -> dict[str, Threshold]:
-    """Lam for every activation of `graph`.
+    """Lam for every activation of `graph` that `stats` tells of.
 
     Parameters
     ----------
     rule : one of `RULES`
+    per_channel : bool
+        One for each row of the statistics, which are per channel or per neuron, or one for each layer.
     options
         ``percentile`` in percent, ``steps`` of the staircase, ``iterations`` of balancing.
 
@@ -142,7 +146,7 @@ def thresholds(
         A whole layer was silent on the calibration samples.
     """
     found, silent_layers = {}, []
-    for node in graph.sites():
+    for node in (node for node in graph.sites() if node.name in stats):
         threshold = _threshold(node, stats[node.name], stats[node.inputs[0]], rule, per_channel, options)
         if threshold is None:
             silent_layers.append(node.place or node.name)
@@ -161,7 +165,7 @@ def _threshold(
 ) -> Threshold | None:
     fixed = fixed_threshold(node.op)
     shape = [1] * len(node.shape)
-    if fixed is not None and takes_both_signs(node.op):
+    if fixed is not None and (takes_both_signs(node.op) or isinstance(node.op, ir.Staircase)):
         return Threshold(torch.full(shape, fixed, dtype=torch.float64), "fixed by the activation")
     if float(stats.high.max()) <= 0:
         return None
@@ -170,7 +174,7 @@ def _threshold(
     lam = whole.expand(len(stats.high))
     if per_channel:
         lam = torch.where(dead, _size(drive, whole), RULES[rule](_rows(stats, drive), **options))
-        shape[stats.axis] = -1
+        shape = list(node.shape) if stats.axis is None else [-1 if i == stats.axis else 1 for i in range(len(shape))]
     else:
         lam = whole
     if fixed is not None:

@@ -1,7 +1,8 @@
 """normalise(): a folded graph and its thresholds to a spiking network with quantum 1, on the lattice.
 
 Every node carries its value in units of a scale: neurons in units of their lam, the drive of a neuron in the
-same unit as the neuron, average pooling as a plain sum of spikes. A weighted layer absorbs the ratio of the
+same unit as the neuron, average pooling as a plain sum of spikes; functions of running means know the units of what
+they receive, and give values in units of 1. A weighted layer absorbs the ratio of the
 scales on its two sides (W lam_in / lam_out, b / lam_out); where two scales meet without a layer between them, as
 on the identity path of a residual connection, a gain of their ratio is inserted.
 """
@@ -18,6 +19,7 @@ from torch import Tensor
 from convert.graph import ir
 from convert.graph.folding import rebuild
 from convert.graph.ir import Graph, Node, Op
+from convert.graph.running import with_units
 from convert.lattice import BITS, Carried, coarsest, snap, source_of, through
 from convert.network import Site, SpikingNetwork, rescaled
 from convert.neurons.differential import DifferentialNeuron
@@ -111,6 +113,9 @@ class _Work:
             self._append(replace(node, inputs=(source,)), self.lams[node.name])
         elif isinstance(op, (ir.Linear, ir.Conv)):
             self._weighted(node, op)
+        elif isinstance(op, ir.RUNNING):
+            units = with_units(op, [self.scales[name] for name in node.inputs])
+            self._append(replace(node, op=units), torch.ones([1] * len(node.shape)).double())
         elif isinstance(op, ir.Affine):
             scale = self.wanted.get(node.name, self.scales[node.inputs[0]])
             gain = op.scale * self.scales[node.inputs[0]] / scale
@@ -210,7 +215,8 @@ def _snapped(graph: Graph, emitters: Mapping[str, int]) -> Graph:
     nodes: list[Node] = []
     known: dict[str, Carried] = {}
     for node in graph:
-        tensors = {} if isinstance(node.op, ir.ACTIVATIONS) else ir.tensors(node.op)  # a slope is the neuron's
+        own = (*ir.ACTIVATIONS, *ir.RUNNING)  # a slope is the neuron's; functions are computed in floating point
+        tensors = {} if isinstance(node.op, own) else ir.tensors(node.op)
         if tensors:
             bits = _bits(node.op, known[node.inputs[0]])
             snapped = {name: snap(tensor, bits).contiguous() for name, tensor in tensors.items()}

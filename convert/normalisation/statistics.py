@@ -8,7 +8,7 @@ order or the batch size. Memory depends on channels, not on samples.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 import torch
@@ -16,11 +16,11 @@ from torch import Tensor
 
 from convert.errors import CalibrationError
 from convert.graph import ir
-from convert.graph.ir import Graph, Node
+from convert.graph.ir import Graph, Node, Op
 from convert.graph.semantics import run
 from convert.neurons.families import fixed_threshold, takes_both_signs
 
-__all__ = ["BINS", "LayerStats", "channel_axis", "observe"]
+__all__ = ["BINS", "LayerStats", "by_magnitude", "channel_axis", "observe"]
 
 BINS = 1024
 
@@ -29,12 +29,12 @@ _LEAST_EXPONENT = -40
 
 @dataclass
 class LayerStats:
-    """Statistics of one activation over the calibration samples, per channel.
+    """Statistics of one activation over the calibration samples, per channel or per neuron.
 
     Parameters
     ----------
-    axis : int
-        Channel axis of one sample.
+    axis : int or None
+        Channel axis of one sample; None where each neuron is a channel of its own.
     low, high, total, squares : Tensor (channels,)
         Minimum, maximum, sum, sum of squares.
     exponent : Tensor (channels,)
@@ -46,7 +46,7 @@ class LayerStats:
     samples : int
     """
 
-    axis: int
+    axis: int | None
     low: Tensor
     high: Tensor
     total: Tensor
@@ -72,7 +72,7 @@ class LayerStats:
         return torch.exp2(self.exponent.double()) / BINS
 
     @classmethod
-    def empty(cls, channels: int, axis: int) -> LayerStats:
+    def empty(cls, channels: int, axis: int | None) -> LayerStats:
         """No samples yet."""
         zeros = torch.zeros(channels, dtype=torch.float64)
         return cls(
@@ -82,7 +82,8 @@ class LayerStats:
 
     def update(self, x: Tensor) -> None:
         """Add a batch of shape (batch, *sample)."""
-        by_channel = x.detach().movedim(self.axis + 1, 0).flatten(1).double()
+        x = x.detach().flatten(1) if self.axis is None else x.detach()
+        by_channel = x.movedim((self.axis or 0) + 1, 0).flatten(1).double()
         self.low = torch.minimum(self.low, by_channel.amin(1))
         self.high = torch.maximum(self.high, by_channel.amax(1))
         self.total += by_channel.sum(1)
@@ -110,6 +111,11 @@ class LayerStats:
         self.histogram += torch.bincount(counted, minlength=channels * BINS).reshape(channels, BINS)
 
 
+def by_magnitude(op: Op) -> bool:
+    """Whether statistics of the activation `op` are those of its magnitude: it takes both signs without a bound."""
+    return takes_both_signs(op) and fixed_threshold(op) is None
+
+
 def channel_axis(graph: Graph, node: Node) -> int:
     """The axis of one sample that counts channels: the last after a linear layer, else the first.
 
@@ -122,7 +128,9 @@ def channel_axis(graph: Graph, node: Node) -> int:
             permutations.append(node.op.axes)
         if isinstance(node.op, ir.Linear):
             axis = len(node.shape) - 1
-        if isinstance(node.op, (ir.Linear, ir.Conv, ir.Reshape)):
+        if isinstance(node.op, ir.LayerNorm):
+            axis = len(node.shape) - 1
+        if isinstance(node.op, (ir.Linear, ir.Conv, ir.Reshape, *ir.RUNNING)):
             break
     for axes in reversed(permutations):
         axis = axes.index(axis)
@@ -130,9 +138,18 @@ def channel_axis(graph: Graph, node: Node) -> int:
 
 
 def observe(
-    graph: Graph, x: Tensor, batch: int = 64, progress: Callable[[int], None] | None = None
+    graph: Graph,
+    x: Tensor,
+    batch: int = 64,
+    progress: Callable[[int], None] | None = None,
+    neuron_wise: Collection[str] = (),
 ) -> dict[str, LayerStats]:
     """Statistics of the input, of every activation of `graph` and of what drives it, on samples `x`.
+
+    Parameters
+    ----------
+    neuron_wise : collection of str
+        Activations whose statistics are per neuron; those of the others are per channel.
 
     Returns
     -------
@@ -152,11 +169,13 @@ def observe(
         raise CalibrationError("calibration: got 0 samples; expected at least 1: check --calibration")
     if not bool(torch.isfinite(x).all()):
         raise CalibrationError("calibration: NaN or infinite values in the samples; clean the data first")
-    watched = {graph.input.name: channel_axis(graph, graph.input)}
+    watched: dict[str, int | None] = {graph.input.name: channel_axis(graph, graph.input)}
     for node in graph.sites():
-        watched[node.name] = watched[node.inputs[0]] = channel_axis(graph, node)
-    stats = {n: LayerStats.empty(graph[n].shape[axis], axis) for n, axis in watched.items()}
-    sided = {n.name for n in graph.sites() if takes_both_signs(n.op) and fixed_threshold(n.op) is None}
+        axis = None if node.name in neuron_wise else channel_axis(graph, node)
+        watched[node.name] = watched[node.inputs[0]] = axis
+    rows = {n: math.prod(graph[n].shape) if axis is None else graph[n].shape[axis] for n, axis in watched.items()}
+    stats = {n: LayerStats.empty(rows[n], axis) for n, axis in watched.items()}
+    sided = {n.name for n in graph.sites() if by_magnitude(n.op)}
 
     def update(node: Node, value: Tensor) -> None:
         if node.name in stats:

@@ -106,6 +106,11 @@ def _number(call: Call, name: str, default: float) -> float:
     return default if value is None else float(value)
 
 
+def _staircase(call: Call) -> Op:
+    """What `torch_compounds` finds where a model rounds to levels."""
+    return ir.Staircase(torch.tensor(call.arguments["threshold"], dtype=torch.float64), int(call.arguments["levels"]))
+
+
 def _plain(curve: str) -> Maker:
     return lambda call: ir.Curve(curve)
 
@@ -137,5 +142,6 @@ ACTIVATIONS: dict[str, Maker] = {
     "tanhshrink": _plain("tanhshrink"),
     "softshrink": _positive("softshrink", ("lambd", 0.5)),
     "hardshrink": _positive("hardshrink", ("lambd", 0.5)),
+    "staircase": _staircase,
 }
 """Operator name -> what makes our operation of its call."""

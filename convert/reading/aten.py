@@ -6,6 +6,7 @@ reason and the way out. What stands in no table is refused by name.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor
 from convert.graph import ir
 from convert.graph.ir import Op
 from convert.reading.activations import ACTIVATIONS
+from convert.reading.attention import HYBRID
 from convert.reading.calls import Call, Chain, Maker, Refusal, sizes
 from convert.reading.wiring import WIRING, same_padding
 
@@ -43,17 +45,25 @@ def _conv(call: Call) -> Op | Chain:
 def _matmul(call: Call) -> Op:
     """``x @ W``, and ``addmm(b, x, W)``: a linear layer that somebody wrote out."""
     data, weight = ("self", "other") if "other" in call.arguments else ("mat1", "mat2")
-    weight = "mat2" if call.operator == "mm" else weight
-    data = "self" if call.operator == "mm" else data
+    weight = "mat2" if call.operator in ("mm", "bmm") else weight
+    data = "self" if call.operator in ("mm", "bmm") else data
+    if call.operator in ("matmul", "bmm") and len(call.data) == 2:
+        return ir.MatMul()
     if call.data != (data,):
-        raise Refusal("a product of two data paths, or with the data on the right; write x @ W with a fixed matrix W")
-    matrix = call.arguments[weight]
+        raise Refusal("a product with the data on the right; write x @ W with a fixed matrix W")
+    matrix = _one_matrix(call.arguments[weight])
     if matrix.ndim != 2 or any(call.arguments.get(name, 1) != 1 for name in ("alpha", "beta")):
         raise Refusal(f"its matrix has shape {tuple(matrix.shape)}; expected two axes and no alpha or beta")
     bias = call.arguments["self"] if call.operator == "addmm" else None
     if bias is not None and (bias.ndim != 1 or bias.numel() != matrix.shape[1]):
         raise Refusal(f"its bias has shape {tuple(bias.shape)}; expected one value for each output")
     return ir.Linear(matrix.t(), bias)
+
+
+def _one_matrix(matrix: Tensor) -> Tensor:
+    """A stack of the same matrix, one for each place, as that matrix."""
+    same = matrix.ndim > 2 and bool((matrix == matrix.reshape(-1, *matrix.shape[-2:])[0]).all())
+    return matrix.reshape(-1, *matrix.shape[-2:])[0] if same else matrix
 
 
 def _convolution(call: Call) -> Op | Chain:
@@ -95,14 +105,20 @@ def _max_pool(call: Call) -> Op:
 
 
 def _mean(call: Call) -> Op | Chain:
-    """The mean over all spatial axes is global average pooling."""
+    """The mean over all spatial axes is global average pooling; over others, of the sample with those axes last."""
     shape = call.in_shapes[0]
     rank = len(shape) + 1
-    axes = sorted(axis % rank for axis in call.arguments.get("dim") or ())
-    if rank not in (3, 4) or axes != list(range(2, rank)) or call.arguments.get("dtype") is not None:
-        raise Refusal("a mean over these axes has no spiking counterpart; supported: all spatial axes (global pooling)")
-    pool = ir.AdaptiveAvgPool((1,) * (rank - 2))
-    return pool if call.arguments["keepdim"] else Chain((pool, ir.Reshape(call.shape)))
+    axes = sorted(axis % rank for axis in call.arguments.get("dim") or range(rank))
+    if 0 in axes or call.arguments.get("dtype") is not None:
+        raise Refusal("a mean over the batch, or in another type; supported: over axes of a sample")
+    if rank in (3, 4) and axes == list(range(2, rank)):
+        pool = ir.AdaptiveAvgPool((1,) * (rank - 2))
+        return pool if call.arguments["keepdim"] else Chain((pool, ir.Reshape(call.shape)))
+    gone = [axis - 1 for axis in axes]
+    kept = [axis for axis in range(rank - 1) if axis not in gone]
+    sizes_of = [math.prod(shape[axis] for axis in part) for part in (kept, gone)]
+    return Chain((ir.Permute((*kept, *gone)), ir.Reshape(tuple(sizes_of)), ir.AdaptiveAvgPool((1,)),
+                  ir.Reshape(call.shape)))  # fmt: skip
 
 
 def _add(call: Call) -> Op:
@@ -139,7 +155,7 @@ def _offset(call: Call, scale: float, factor: float) -> Op:
 
 def _mul(call: Call) -> Op:
     if len(call.data) == 2:
-        raise Refusal("a product of two data paths (gating, attention) has no spiking counterpart here")
+        raise Refusal("a product of two data paths, element by element (gating), has no spiking counterpart here")
     factor = _broadcastable(call, call.arguments["other" if call.data == ("self",) else "self"])
     return ir.Affine(factor, torch.zeros_like(factor))
 
@@ -160,11 +176,34 @@ def _broadcastable(call: Call, value: Any) -> Tensor:
     return tensor.reshape(*[1] * (len(call.shape) - tensor.ndim), *tensor.shape)
 
 
-def _cat(call: Call) -> Op:
+def _cat(call: Call) -> Op | Chain:
     axis = call.arguments["dim"] % (len(call.shape) + 1)
     if axis == 0:
         raise Refusal("concatenates along the batch; only axes of a sample can be concatenated")
-    return ir.Concat(axis - 1)
+    parts = call.arguments["tensors"] or []
+    fixed = [part for part in parts if part is not None]
+    if not fixed:
+        return ir.Concat(axis - 1)
+    if len(parts) != len(fixed) + 1:
+        raise Refusal("concatenates fixed tensors with several data paths; join one path at a time")
+    return _framed(call, parts, axis)
+
+
+def _framed(call: Call, parts: list[Tensor | None], axis: int) -> Chain:
+    """Fixed values beside the data, such as a class token: a border of zeros, and a constant on it."""
+    at = parts.index(None)
+    sides = [sum(p.shape[axis] for p in part if p is not None) for part in (parts[:at], parts[at + 1 :])]
+    before, after = ([n if i == axis - 1 else 0 for i in range(len(call.shape))] for n in sides)
+    blank = torch.zeros(call.in_shapes[0])
+    frame = torch.cat([blank if p is None else _same_for_all(p) for p in parts], dim=axis - 1)
+    return Chain((ir.Pad(tuple(before), tuple(after)), ir.Affine(torch.ones([1] * frame.ndim), frame)))
+
+
+def _same_for_all(part: Tensor) -> Tensor:
+    """A fixed tensor with a batch axis as that of one sample."""
+    if not bool((part == part[:1]).all()):
+        raise Refusal("concatenates a fixed tensor that varies with the batch")
+    return part[0].detach()
 
 
 def _dropout(call: Call) -> Op:
@@ -184,9 +223,11 @@ _NOTHING: Maker = lambda call: ir.Identity()  # noqa: E731  one expression for m
 OPERATORS: dict[str, Maker] = {
     **WIRING,
     **ACTIVATIONS,
+    **HYBRID,
     "linear": _linear,
     "matmul": _matmul,
     "mm": _matmul,
+    "bmm": _matmul,
     "addmm": _matmul,
     "conv1d": _conv,
     "conv2d": _conv,

@@ -3,13 +3,14 @@
 A part of a network is a function of one number where elementwise operations and single constants lead from one value
 to another. Such a part is computed on a grid and compared with the curves that have a neuron; where it is one of
 them to within 1e-5, it is read as that activation, however it was written. Nothing is guessed: the grid reaches from
--12 to 12 in steps of 1/64, and the whole network is compared with the original afterwards.
+-12 to 12 in steps of 1/64, and the whole network is compared with the original afterwards. A part that rounds is
+compared with the staircase of networks trained for few steps (QCFS).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -17,12 +18,15 @@ from torch import Tensor
 
 from convert.graph.curves import evaluate
 
-__all__ = ["Part", "chains", "grid", "recognised"]
+__all__ = ["Part", "chains", "grid", "recognised", "staircase"]
 
 _MOST = 12
 """No activation takes more operations."""
 
 _TOLERANCE = 1e-5
+
+_MOST_LEVELS = 256
+"""Of a staircase."""
 
 
 def grid() -> Tensor:
@@ -83,6 +87,32 @@ def recognised(values: Tensor) -> tuple[str, dict[str, float | str]] | None:
         if float((evaluate(curve, parameters, x) - y).abs().max()) < _TOLERANCE:
             return operator, arguments
     return None
+
+
+def staircase(value: Callable[[Tensor], Tensor | None]) -> tuple[float, int] | None:
+    """(lam, L) of lam / L min(max(floor(L x / lam + 1/2), 0), L), where `value` is that function; else None.
+
+    It is compared in the middle of every level and close to both sides of every jump.
+
+    >>> staircase(lambda x: 0.5 * torch.floor(x / 0.5 + 0.5).clamp(0, 4))
+    (2.0, 4)
+    """
+    far = value(torch.tensor([-1e6, 0.0, 1e6]))
+    if far is None or not bool(torch.isfinite(far).all()) or float(far[:2].abs().max()) > 0 or float(far[2]) <= 0:
+        return None
+    lam = float(far[2])
+    seen = value(torch.linspace(0, lam, 64 * _MOST_LEVELS + 1))
+    lowest = None if seen is None or not bool((seen > 0).any()) else float(seen[seen > 0].min())
+    levels = 0 if lowest is None else round(lam / lowest)
+    if not 1 <= levels <= _MOST_LEVELS:
+        return None
+    step = lam / levels
+    edges = (torch.arange(levels, dtype=torch.float64) + 0.5) * step
+    middles = torch.arange(-levels, 2 * levels + 1, dtype=torch.float64) * step
+    points = torch.cat([edges - 1e-3 * step, edges + 1e-3 * step, middles])
+    expected = step * torch.floor(points / step + 0.5).clamp(0, levels)
+    got = value(points.float())
+    return None if got is None or float((got - expected).abs().max()) > 1e-4 * step else (lam, levels)
 
 
 _Candidate = tuple[str, dict[str, float | str], str, tuple[float, ...]]

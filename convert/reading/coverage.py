@@ -11,9 +11,9 @@ from convert.graph import ir
 from convert.neurons.pieces import pieces
 from convert.reading.refusals import SUPPORTED
 
-__all__ = ["Coverage", "Fate", "check", "describe_node", "say_what_is_analog"]
+__all__ = ["Coverage", "Fate", "check", "describe_node", "refuse_hybrid", "say_what_is_analog"]
 
-Fate = Literal["converted", "exact linear", "approximated", "dropped", "refused", "not reached"]
+Fate = Literal["converted", "exact linear", "approximated", "hybrid", "dropped", "refused", "not reached"]
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,8 @@ class Coverage:
         Where it stands in the user's model.
     op : str
         The operation as torch names it.
-    fate : {"converted", "exact linear", "approximated", "dropped", "refused", "not reached"}
+    fate : {"converted", "exact linear", "approximated", "hybrid", "dropped", "refused", "not reached"}
+        "hybrid" is a floating-point function at run time; the user has to allow it.
     becomes : str
         What it is in the spiking network.
     why : str
@@ -62,6 +63,10 @@ _BECOMES: dict[type, tuple[Fate, str]] = {
     ir.Reshape: ("exact linear", "wiring"),
     ir.Pad: ("exact linear", "wiring; a border of zeros never fires"),
     ir.Permute: ("exact linear", "wiring"),
+    ir.Staircase: ("converted", "spiking neurons with the threshold that the network was trained with"),
+    ir.Softmax: ("hybrid", "softmax of running means, in floating point at each step"),
+    ir.LayerNorm: ("hybrid", "layer norm of running means, in floating point at each step"),
+    ir.MatMul: ("hybrid", "product of running means, in floating point at each step"),
     ir.Identity: ("dropped", "nothing at inference"),
     ir.Input: ("converted", "input current"),
 }
@@ -84,15 +89,16 @@ def _table(op: ir.Curve) -> str:
 
 _ONCE = "acts on the analog input: computed once for a sample, not on spikes (on spikes with --input poisson)"
 _PARTLY = "a part of its input is analog: computed on values, not only on spikes"
+_FLOATING = "reads floating-point values of a hybrid operation: multiplied at every step, not on spikes"
 _READOUT = "synapses of the read-out, which is a sum and not a neuron"
 
 
-_COMPUTES = (*ir.WEIGHTED, ir.AvgPool, ir.AdaptiveAvgPool, ir.MaxPool, ir.Add, ir.Affine)
+_COMPUTES = (*ir.WEIGHTED, *ir.RUNNING, ir.AvgPool, ir.AdaptiveAvgPool, ir.MaxPool, ir.Add, ir.Affine)
 
 
 def say_what_is_analog(rows: list[Coverage], graph: ir.Graph, row_of: Mapping[str, int]) -> None:
     """Name in `rows` the operations that no spike reaches, and those behind which there is no neuron."""
-    analog, mixed = {graph.input.name}, set[str]()
+    analog, mixed, floating = {graph.input.name}, set[str](), set[str]()
     needed: set[str] = set()
     for node in reversed(graph.nodes):
         if isinstance(node.op, ir.ACTIVATIONS) or node.name in needed:
@@ -104,13 +110,19 @@ def say_what_is_analog(rows: list[Coverage], graph: ir.Graph, row_of: Mapping[st
         elif not fires and any(name in analog | mixed for name in node.inputs):
             mixed.add(node.name)
         at = row_of.get(node.name)
-        if at is None or not isinstance(
-            node.op, (*ir.WEIGHTED, ir.AvgPool, ir.AdaptiveAvgPool, ir.MaxPool, ir.Add, ir.Affine)
-        ):
-            continue
-        why = _ONCE if node.name in analog else _PARTLY if node.name in mixed else rows[at].why
-        becomes = rows[at].becomes if node.name in needed or not isinstance(node.op, ir.WEIGHTED) else _READOUT
-        rows[at] = replace(rows[at], becomes=becomes, why=why)
+        if at is not None and isinstance(node.op, _COMPUTES):
+            reads = any(name in floating for name in node.inputs)
+            why = _ONCE if node.name in analog else _FLOATING if reads else _PARTLY if node.name in mixed else ""
+            _say(rows, at, node, why, node.name in needed)
+        moves = isinstance(node.op, ir.RUNNING) or any(name in floating for name in node.inputs)
+        if not fires and node.name not in analog and moves:
+            floating.add(node.name)
+
+
+def _say(rows: list[Coverage], at: int, node: ir.Node, why: str, needed: bool) -> None:
+    """Put `why`, if there is something to say, into the row of `node`; one that no neuron needs is the read-out's."""
+    becomes = rows[at].becomes if needed or not isinstance(node.op, ir.WEIGHTED) else _READOUT
+    rows[at] = replace(rows[at], becomes=becomes, why=why or rows[at].why)
 
 
 def check(rows: Sequence[Coverage], origin: str, has_neurons: bool) -> None:
@@ -131,3 +143,19 @@ def check(rows: Sequence[Coverage], origin: str, has_neurons: bool) -> None:
             "expected at least one activation, such as ReLU, tanh, sigmoid or GELU",
             tuple(rows),
         )
+
+
+def refuse_hybrid(rows: Sequence[Coverage], origin: str) -> None:
+    """Refuse a model that needs floating-point functions at run time, which the user has not allowed.
+
+    Raises
+    ------
+    UnsupportedOpError
+        All such operations at once.
+    """
+    if floating := [row for row in rows if row.fate == "hybrid"]:
+        lines = [f"  {row.place}: got {row.op}: {row.becomes}" for row in floating]
+        lines = [f"{origin}: {len(floating)} operation(s) have no neuron and no synapse:", *lines]
+        way_out = "replace them, or pass --hybrid to keep them as floating-point functions of running means"
+        lines.append(f"expected what becomes spikes, such as batch_norm in the place of layer_norm; {way_out}")
+        raise UnsupportedOpError("\n".join(lines), tuple(rows))

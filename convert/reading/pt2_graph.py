@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import operator
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -26,6 +27,7 @@ _ASSERTIONS = ("_assert_scalar", "_assert_tensor_metadata", "_assert_async", "sy
                "sym_constrain_range_for_size")  # fmt: skip
 _DECOMPOSED: dict[str, tuple[str, dict[str, Any]]] = {
     "torch.ops.aten.max_pool2d_with_indices.default": ("torch.ops.aten.max_pool2d.default", {}),
+    "torch.ops.aten.native_layer_norm.default": ("torch.ops.aten.layer_norm.default", {}),
     "torch.ops.aten._native_batch_norm_legit_no_training.default": (
         "torch.ops.aten.batch_norm.default", {"training": False, "cudnn_enabled": False}),
 }  # fmt: skip
@@ -148,6 +150,15 @@ class _Decoder:
         if len(made) == 1 and "as_tensor" in outputs[0]:
             node.meta["val"] = torch.empty(self._shape(made[0]), device="meta")
         self.nodes |= dict.fromkeys(made, node)
+        if len(outputs) == 1 and "as_tensors" in outputs[0]:
+            self._parts(node, made)
+
+    def _parts(self, node: fx.Node, names: list[str]) -> None:
+        """The tensors of a list, each by its number, as torch.export takes them in memory."""
+        for i, name in enumerate(names):
+            part = self.graph.create_node("call_function", operator.getitem, (node, i), {}, name)
+            part.meta.update({**node.meta, "val": torch.empty(self._shape(name), device="meta")})
+            self.nodes[name] = part
 
     def _arguments(self, inputs: list[Mapping[str, Any]]) -> dict[str, Any]:
         """The arguments by name."""

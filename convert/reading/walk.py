@@ -11,24 +11,23 @@ from torch import Tensor, fx
 
 from convert.errors import GraphError
 from convert.graph import ir
-from convert.graph.ir import Graph, Node
+from convert.graph.ir import Graph, Node, Op
 from convert.graph.readout import READOUTS, Head
 from convert.graph.semantics import infer_shape
 from convert.reading.activations import principal
+from convert.reading.arrangement import MOVES, PERMUTES, PIECES, PRODUCTS, VIEWS, arranged, carried_on, fitting, piece
 from convert.reading.aten import OPERATORS
+from convert.reading.attention import ATTENTION, attention, is_guard
 from convert.reading.calls import Call, Chain, Refusal
 from convert.reading.captured import Captured, operator_of, place_of
 from convert.reading.coverage import Coverage, describe_node, say_what_is_analog
+from convert.reading.fixed import computed
+from convert.reading.layouts import Layout
 from convert.reading.refusals import reason
 from convert.reading.torch_compounds import spelled_out
+from convert.reading.wiring import order
 
 __all__ = ["Walk"]
-
-_FIXED = frozenset((
-    "t", "transpose", "permute", "view", "reshape", "flatten", "squeeze", "unsqueeze", "detach", "clone", "contiguous",
-    "alias", "neg", "exp", "sqrt", "rsqrt", "pow", "add", "sub", "mul", "div",
-))  # fmt: skip
-"""What may be done at once to the fixed tensors of a file: arithmetic and views, nothing that reads or draws."""
 
 
 class Walk:
@@ -42,6 +41,12 @@ class Walk:
         self.rows: list[Coverage] = []
         self.row_of: dict[str, int] = {}
         """Name of our node -> number of its row."""
+        self.layouts: dict[str, Layout] = {}
+        """Fx name -> where its batch lies, if that is not in front."""
+        self.pieces: dict[str, fx.Node] = {}
+        """Fx names of calls that give several parts of a tensor."""
+        self.guards: set[str] = set()
+        """Fx names of what asks for infinite values."""
         self.heads: list[Head] = []
         self.compounds = spelled_out(captured.graph, captured.constants)
         self.readouts: dict[str, str] = {}
@@ -87,6 +92,10 @@ class Walk:
                 if value.name not in self.values or name is not None:
                     self._refuse_output(title, "does not depend on the input; return only what the network computes")
                 continue
+            if value.name in self.layouts:
+                why = "moves or mixes the batch axis and does not bring it back; keep the batch in front"
+                self._refuse_output(title, why)
+                return None
             shape = next(n.shape for n in self.nodes if n.name == name)
             self.heads.append(Head(title, shape, self.readouts.get(value.name, "identity")))
         kept = [name for name in names if isinstance(name, str)]
@@ -130,7 +139,11 @@ class Walk:
             self.rows.append(Coverage(place, name, "not reached", "", "behind a refused operation"))
             return
         try:
-            if self._computed_now(node) or self._moved_to_the_readout(node, place, name):
+            if self._computed_now(node) or self._moved_to_the_readout(node, place, name) or self._guards(node):
+                return
+            with fitting():
+                done = self._arranged(node, place, name) or self._attends(node, place, name)
+            if done:
                 return
             call = self._bind(node)
             ops = OPERATORS[call.operator](call)
@@ -166,7 +179,7 @@ class Walk:
             if op is main:
                 self.row_of[title] = len(self.rows)
             source = (title,)
-        recorded = tuple(node.meta["val"].shape[1:])
+        recorded = self._layout(node).sample
         if self.nodes[-1].shape != recorded:
             raise GraphError(
                 f"{place}: {name} is recorded with samples of shape {recorded}, but gives {self.nodes[-1].shape}; "
@@ -180,24 +193,10 @@ class Walk:
 
     def _computed_now(self, node: fx.Node) -> bool:
         """Do at once what depends on fixed tensors only, such as the transposition of a weight."""
-        target = node.target
-        sources = [self.values.get(n.name) for n in node.all_input_nodes]
-        if not isinstance(target, torch._ops.OpOverload) or not all(isinstance(value, Tensor) for value in sources):
-            return False
-        if torch.Tag.nondeterministic_seeded in target.tags or target._schema.is_mutable:
-            raise Refusal("is random, or changes a fixed tensor, at inference; compute it before saving")
-        if self.captured.from_file and not self._is_harmless(node, target):
-            return False
-        args, kwargs = fx.node.map_arg((node.args, node.kwargs), lambda n: self.values[n.name])
-        self.values[node.name] = target(*args, **kwargs)
-        return True
-
-    def _is_harmless(self, node: fx.Node, target: torch._ops.OpOverload[..., Any]) -> bool:
-        """Whether a call that a file chose is plain arithmetic, with a result of the size that the file declares."""
-        if operator_of(node) not in _FIXED or not isinstance(node.meta.get("val"), Tensor):
-            return False
-        args, kwargs = fx.node.map_arg((node.args, node.kwargs), lambda n: self.values[n.name].to("meta"))
-        return bool(target(*args, **kwargs).shape == node.meta["val"].shape)
+        value = computed(node, self.values, self.captured.from_file)
+        if value is not None:
+            self.values[node.name] = value
+        return value is not None
 
     def _moved_to_the_readout(self, node: fx.Node, place: str, name: str) -> bool:
         """Take a softmax, log-softmax or sigmoid at the very end out of the graph."""
@@ -226,7 +225,9 @@ class Walk:
     def _behind_refusal(self, node: fx.Node) -> bool:
         """Whether an input was refused; the operation is then only named if it would be refused as well."""
         refused = any(n.name in self.values and self.values[n.name] is None for n in node.all_input_nodes)
-        supported = operator_of(node) in OPERATORS or (_readout(node) in READOUTS and _ends_here(node))
+        supported = operator_of(node) in (*OPERATORS, *PRODUCTS, *MOVES) or (
+            _readout(node) in READOUTS and _ends_here(node)
+        )
         return refused and (supported or not isinstance(node.target, torch._ops.OpOverload))
 
     def _data_names(self, node: fx.Node) -> list[str]:
@@ -241,13 +242,95 @@ class Walk:
         fx.node.map_arg((node.args, node.kwargs), visit)
         return found
 
+    def _layout(self, node: fx.Node) -> Layout:
+        return self.layouts.get(node.name) or Layout.of(node.meta["val"].shape, self.batch)
+
+    def _guards(self, node: fx.Node) -> bool:
+        """Whether the call is part of what decomposed attention does for rows of infinite values."""
+        operator, sources = operator_of(node), node.all_input_nodes
+        if operator == "where" and len(sources) == 3 and {n.name for n in sources[:2]} <= self.guards:
+            self.values[node.name] = self.values[sources[2].name]
+            if sources[2].name in self.layouts:
+                self.layouts[node.name] = self.layouts[sources[2].name]
+            return True
+        starts = operator in ("eq", "full_like") and len(sources) == 1
+        if (starts or (sources and sources[0].name in self.guards)) and is_guard(operator, node.args):
+            self.guards.add(node.name)
+            return True
+        return False
+
+    def _arranged(self, node: fx.Node, place: str, name: str) -> bool:
+        """Whether the call moves values, and the batch with them; then it has been read."""
+        operator, whole = operator_of(node), node
+        if "getitem" in str(node.target) and node.all_input_nodes[0].name in self.pieces:
+            whole = self.pieces[node.all_input_nodes[0].name]
+            operator = operator_of(whole)
+        sources = self._data_names(whole)
+        if operator not in MOVES or len(sources) != 1 or not isinstance(whole.target, torch._ops.OpOverload):
+            return False
+        source = whole.all_input_nodes[0]
+        layout = self._layout(source)
+        arguments, _ = self._arguments(whole, whole.target)
+        if operator in PIECES and whole is node:
+            self.pieces[node.name] = node
+            return True
+        if not isinstance(node.meta.get("val"), Tensor):
+            return False
+        if whole is not node:
+            found = piece(operator, arguments, layout, _index(node))
+        else:
+            shape = tuple(node.meta["val"].shape)
+            moved = operator in VIEWS and shape[:1] != (self.batch,)
+            moved = moved or (operator in PERMUTES and order(operator, arguments, len(layout.axes))[0] != 0)
+            if layout.is_usual and not moved and operator in OPERATORS:
+                return False
+            result = arranged(operator, arguments, layout, shape)
+            if result is None:
+                return False
+            found = result
+        self._append_arranged(node, source.name, found, place, name)
+        return True
+
+    def _append_arranged(
+        self, node: fx.Node, source: str, found: tuple[Layout, list[Op]], place: str, name: str
+    ) -> None:
+        layout, ops = found
+        if layout.shape != tuple(node.meta["val"].shape):
+            raise GraphError(
+                f"{place}: {name} is recorded with shape {tuple(node.meta['val'].shape)}, but gives {layout.shape}; "
+                "expected a graph that fits together: capture it again"
+            )
+        if not layout.is_usual:
+            self.layouts[node.name] = layout
+        self._append(node, Chain(ops or [ir.Identity()]), place, name, (self.values[source],))
+
+    def _attends(self, node: fx.Node, place: str, name: str) -> bool:
+        """Whether the call is attention, which is several operations; then it has been read."""
+        if operator_of(node) != "scaled_dot_product_attention":
+            return False
+        call = self._bind(node)
+        given = [self.values[n] for n in self._data_names(node)]
+        made: list[str] = []
+        for i, step in enumerate(attention(call)):
+            inputs = tuple(given[k] if k >= 0 else made[-1 - k] for k in step.inputs)
+            title = f"{node.name}_part{i}"
+            shapes = [next(n.shape for n in self.nodes if n.name == name) for name in inputs]
+            self.nodes.append(Node(title, step.op, inputs, infer_shape(step.op, *shapes), place))
+            made.append(title)
+        self.values[node.name] = made[-1]
+        self.row_of[made[-1]] = len(self.rows)
+        self.rows.append(Coverage(place, name, "hybrid", ATTENTION))
+        return True
+
     def _bind(self, node: fx.Node) -> Call:
         """The call with its arguments by name and its shapes checked, or a Refusal."""
         target = node.target
         if not isinstance(target, torch._ops.OpOverload):
             raise Refusal("not a tensor operation; only straight tensor code can be converted")
         operator = operator_of(node)
-        if operator not in OPERATORS:
+        if any(n.name in self.guards for n in node.all_input_nodes):
+            raise Refusal("reads which values are infinite, or a tensor of zeros; only attention may: remove it")
+        if operator not in OPERATORS and operator not in PRODUCTS:
             raise Refusal(reason(operator))
         value = node.meta.get("val")
         if not isinstance(value, Tensor):
@@ -255,11 +338,18 @@ class Walk:
         arguments, data = self._arguments(node, target)
         if not data:
             raise Refusal("does not depend on the input; compute it before saving")
-        if value.ndim == 0 or value.shape[0] != self.batch:
+        by_name = {n.name: n for n in node.all_input_nodes}
+        layouts = [self._layout(by_name[n]) for n in self._data_names(node)]
+        if not all(layout.is_usual for layout in layouts) or (operator in PRODUCTS and len(data) > 1):
+            with fitting():
+                layout, arguments = carried_on(operator, arguments, layouts, tuple(value.shape))
+            if not layout.is_usual:
+                self.layouts[node.name] = layout
+        elif value.ndim == 0 or value.shape[0] != self.batch:
             raise Refusal(f"moves or mixes the batch axis (its result has shape {tuple(value.shape)} "
                           f"for a batch of {self.batch}); keep the batch in front")  # fmt: skip
         shapes = tuple(n.shape for name in self._data_names(node) for n in self.nodes if n.name == self.values[name])
-        return Call(operator, arguments, data, shapes, tuple(value.shape[1:]))
+        return Call(operator, arguments, data, shapes, self._layout(node).sample)
 
     def _arguments(self, node: fx.Node, target: Any) -> tuple[dict[str, Any], tuple[str, ...]]:
         arguments: dict[str, Any] = {}
@@ -274,8 +364,17 @@ class Walk:
             else:
                 if isinstance(raw, (list, tuple)) and any(isinstance(item, fx.Node) for item in raw):
                     data.append(parameter.name)
+                    raw = [self.values.get(item.name) for item in raw]
+                    raw = [None if isinstance(value, str) else value for value in raw]
                 arguments[parameter.name] = raw
         return arguments, tuple(data)
+
+
+def _index(node: fx.Node) -> int:
+    """Which of several tensors `operator.getitem` takes."""
+    index = node.args[1]
+    assert isinstance(index, int)  # torch.export and our reader of its files make no other
+    return index
 
 
 def _readout(node: fx.Node) -> str:

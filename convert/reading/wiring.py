@@ -15,7 +15,7 @@ from convert.graph import ir
 from convert.graph.ir import Op
 from convert.reading.calls import MOST_VALUES, Call, Chain, Maker, Refusal
 
-__all__ = ["WIRING", "same_padding"]
+__all__ = ["WIRING", "order", "same_padding"]
 
 
 def same_padding(
@@ -73,24 +73,23 @@ def _mode(call: Call) -> str:
 
 def _permute(call: Call) -> Op:
     rank = len(call.in_shapes[0]) + 1
-    axes = _order(call, rank)
+    axes = order(call.operator, call.arguments, rank)
     if axes[0] != 0:
         raise Refusal("moves the batch axis; only axes of a sample can change places: keep the batch in front")
     return ir.Permute(tuple(axis - 1 for axis in axes[1:]))
 
 
-def _order(call: Call, rank: int) -> list[int]:
-    """Axis of the input at each place of the result, the batch included."""
-    a = call.arguments
-    if call.operator == "permute":
+def order(operator: str, a: dict[str, Any], rank: int) -> list[int]:
+    """Axis of the input at each place of the result, the batch included; `a` are the arguments by name."""
+    if operator == "permute":
         return [axis % rank for axis in a["dims"]]
-    if call.operator in ("movedim", "moveaxis"):
+    if operator in ("movedim", "moveaxis"):
         return _moved(_axes(a["source"], rank), _axes(a["destination"], rank), rank)
     names = next((n for n in (("dim0", "dim1"), ("axis0", "axis1")) if n[0] in a), None)
     first, second = (a[name] % rank for name in names) if names else (rank - 2, rank - 1)  # .t() and .mT
-    order = list(range(rank))
-    order[first], order[second] = order[second], order[first]
-    return order
+    axes = list(range(rank))
+    axes[first], axes[second] = axes[second], axes[first]
+    return axes
 
 
 def _axes(value: Any, rank: int) -> list[int]:
@@ -103,10 +102,10 @@ def _moved(source: list[int], destination: list[int], rank: int) -> list[int]:
     return [placed[i] if i in placed else next(rest) for i in range(rank)]
 
 
-_RESHAPES: Maker = lambda call: ir.Reshape(call.shape)  # noqa: E731  one expression for six names
+_RESHAPES: Maker = lambda call: ir.Reshape(call.shape)  # noqa: E731  one expression for many names
 
 WIRING: dict[str, Maker] = {
-    **dict.fromkeys(("flatten", "view", "reshape", "squeeze", "unsqueeze", "unflatten"), _RESHAPES),
+    **dict.fromkeys(("flatten", "view", "reshape", "squeeze", "unsqueeze", "unflatten", "_unsafe_view"), _RESHAPES),
     **dict.fromkeys(
         ("pad", "constant_pad_nd", "reflection_pad1d", "reflection_pad2d", "replication_pad1d", "replication_pad2d",
          "_pad_circular"), _pad,

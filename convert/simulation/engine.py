@@ -3,7 +3,8 @@
 A weighted layer sees the spikes of a block of steps as one batch, so it runs at the speed of a dense layer; only
 the loop over time of a population is sequential. Constant inputs pass the first layer once. Sums of spikes are
 exact in float32 (see `lattice.py`), and all that follows them is per neuron, so the result does not depend
-on the batch, the block or the number of threads.
+on the batch, the block or the number of threads. Hybrid networks are the exception: their floating-point functions
+(`differences.py`) are not exact, so there the result is the same up to the rounding of float64.
 
 Every value has two lanes. `raw` is the network's response to the spikes of this very step; the read-out counts
 those. `filtered` is what neurons receive: the same through the synaptic filter. Where only linear layers lie
@@ -13,24 +14,34 @@ the place of the filter, and the read-out counts what is decoded: its mean over 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
 
-from convert.errors import GraphError
+from convert.errors import ConfigError, GraphError
 from convert.graph import ir
 from convert.graph.ir import Graph, Node
 from convert.graph.semantics import apply
 from convert.lattice import Carried, carried, fraction_bits
 from convert.network import SpikingNetwork
 from convert.neurons.leaky import decay
+from convert.simulation.differences import Difference
+from convert.simulation.events.plan import Plan, plan_of
+from convert.simulation.events.planes import Planes, packed, pooled
+from convert.simulation.events.populations import Population, Receiver
 from convert.simulation.inputs import constant_current, poisson_spikes
 from convert.simulation.kernels import Decoder, Filter, Maximum, State, channels_last, scan
 from convert.simulation.results import Simulation, check_request, read_out
 
-__all__ = ["batch_within", "simulate"]
+__all__ = ["ENGINES", "batch_within", "engines_of", "simulate"]
+
+ENGINES = ("auto", "dense", "events")
+"""By events wherever the kernel was built and can; by dense layers; by events, or not at all."""
 
 _BLOCK = 16
 """Steps that are folded into the batch at a time: spikes of a block should stay in the cache."""
@@ -45,6 +56,7 @@ def simulate(
     seed: int = 0,
     samples: Sequence[int] | None = None,
     device: str = "cpu",
+    engine: str = "auto",
 ) -> Simulation:
     """Run `network` on a batch `x` for `steps` steps.
 
@@ -54,6 +66,9 @@ def simulate(
         Steps at which spike counts are kept; the last one by default.
     seed, samples
         For Poisson input: the seed, and the number of each sample in its data set.
+    engine : {"auto", "dense", "events"}
+        How: with "auto" and "events", layers that have the form of `convert.simulation.events.wiring` are computed from
+        their spikes, the others densely. The spikes are the same.
 
     Returns
     -------
@@ -73,18 +88,48 @@ def simulate(
             f"{', '.join(other)}: quantum other than 1; the engine runs weight-normalised networks: "
             "run the network as normalise() made it, or use simulate_reference"
         )
-    run = _Run(network, x, steps, seed, range(len(x)) if samples is None else samples, device)
+    plan = _plan(network, engine, device)
+    run = _Run(network, x, steps, seed, range(len(x)) if samples is None else samples, device, plan)
     totals, done = [], 0
     while done < steps:
-        until = min(steps, done + _BLOCK, *[s for s in kept if s > done])
+        until = min(steps, done + (_BLOCK if plan is None else _EVENTS_BLOCK), *[s for s in kept if s > done])
         totals.append(run.block(done, until))
         run.record(until, kept)
         done = until
     return run.result(read_out(torch.cat(totals), network), kept)
 
 
-def batch_within(network: SpikingNetwork, bytes_allowed: int) -> int:
+def _plan(network: SpikingNetwork, engine: str, device: str) -> Plan | None:
+    """What the events engine takes over, None where all is dense."""
+    if engine not in ENGINES:
+        raise ConfigError(f"--engine: got {engine!r}; expected one of {', '.join(ENGINES)}")
+    plan = plan_of(network) if engine != "dense" and device == "cpu" else None
+    if engine == "events" and plan is None:
+        why = "it runs on the processor" if device != "cpu" else "its kernel was not built: no compiler when installing"
+        raise ConfigError(f"--engine: got events, but {why}; use auto or dense, or install again with a C++ compiler")
+    return plan
+
+
+_EVENTS_BLOCK = 32
+"""The same where spikes are bits."""
+
+
+_EVENTS_BYTES = 64
+"""Of a neuron's state, its spikes in a block and what they are pooled to."""
+
+
+def engines_of(network: SpikingNetwork, engine: str = "auto", device: str = "cpu") -> dict[str, str]:
+    """Which engine runs each population: "events" or "dense"."""
+    plan = _plan(network, engine, device)
+    return {name: "dense" if plan is None or plan.population(name) is None else "events" for name in network.sites}
+
+
+def batch_within(network: SpikingNetwork, bytes_allowed: int, engine: str = "auto", device: str = "cpu") -> int:
     """Samples that can be simulated at a time within a memory budget."""
+    engines = engines_of(network, engine, device)
+    if engines and set(engines.values()) == {"events"}:
+        neurons = sum(math.prod(network.graph[name].shape) for name in network.sites)
+        return max(1, bytes_allowed // (neurons * _EVENTS_BYTES))
     widest = max(int(torch.tensor(node.shape).prod()) for node in network.graph)
     return max(1, bytes_allowed // (widest * _BLOCK * 4 * 8))
 
@@ -99,9 +144,12 @@ class _Run:
     seed: int
     samples: Sequence[int]
     device: str
+    plan: Plan | None
     graph: Graph = field(init=False)
+    populations: dict[str, Population] = field(default_factory=dict)
     filters: dict[str, Filter | Decoder] = field(default_factory=dict)
     maxima: dict[str, Maximum] = field(default_factory=dict)
+    differences: dict[str, Difference] = field(default_factory=dict)
     states: dict[str, State] = field(default_factory=dict)
     counts: dict[str, Tensor] = field(default_factory=dict)
     emitted: dict[str, Tensor] = field(default_factory=dict)
@@ -109,15 +157,13 @@ class _Run:
     total: Tensor | None = None
 
     def __post_init__(self) -> None:
-        self.carried = carried(self.network.graph, self.network.spiking())
-        self.graph = _typed(self.network.graph, self.carried, self.device)
+        self.carried, self.graph = _prepared(self.network, self.device)
         taus = {site.neuron.tau_syn_s for site in self.network.sites.values()}
         self.alpha = decay(self.network.dt_s, max(taus, default=0.0))
         self.decodes = self.network.code == "differential"
         self.poisson = self.network.input_code == "poisson"
-        self.pools = _behind_max_pool(self.graph, set(self.network.sites))
+        self.pools = _behind_memory(self.graph, set(self.network.sites))
         self.static = self._static_values()
-        self.rest = self._rest_values() if self.alpha or self.decodes else {}
         self.trains = self._trains() if self.poisson else None
 
     def _trains(self) -> Tensor:
@@ -136,7 +182,8 @@ class _Run:
                 known[node.name] = apply(_as(node, torch.float64).op, *(known[name] for name in node.inputs))
         return known
 
-    def _rest_values(self) -> dict[str, Tensor]:
+    @cached_property
+    def rest(self) -> dict[str, Tensor]:
         """Every node's value while nobody fires."""
         known = dict(self.static)
         batch = len(self.x)
@@ -161,6 +208,25 @@ class _Run:
         self.total = total[-1]
         return total.cpu()
 
+    def population(self, name: str) -> Population | None:
+        """The neurons of the site `name`, where the kernel runs them."""
+        receiver = None if self.plan is None else self.plan.population(name)
+        if receiver is None:
+            return None
+        if name not in self.populations:
+            self.populations[name] = Population(
+                receiver, self.network.sites[name], self.base(receiver), len(self.x), self.steps, self.network.dt_s
+            )
+        return self.populations[name]
+
+    def base(self, receiver: Receiver) -> Tensor:
+        """The drive of `receiver` without spikes: (neurons,), or (batch, *shape) where a constant input adds to it."""
+        bias = receiver.drive.bias
+        for name in receiver.drive.constant:
+            value = self.static[name]
+            bias = (bias.reshape(-1, *[1] * (value.ndim - 2)) if bias.ndim == 1 else bias) + value
+        return bias
+
     def note(self, name: str, spikes: Tensor, signed: bool) -> None:
         """Add a block of spikes to the counts."""
         here = spikes.sum(0)  # multiples of a spike's least value, few enough to be exact in float32
@@ -171,12 +237,14 @@ class _Run:
     def record(self, step: int, kept: tuple[int, ...]) -> None:
         """Keep the spike counts if `step` is one of `kept`."""
         if step in kept:
+            self.emitted |= {name: population.emitted() for name, population in self.populations.items()}
             for name, spikes in self.emitted.items():
                 self.kept.setdefault(name, []).append(spikes.cpu())
 
     def result(self, output: Tensor, kept: tuple[int, ...]) -> Simulation:
         """What came out."""
         spikes = {name: torch.stack(values) for name, values in self.kept.items()}
+        self.counts |= {name: population.counts() for name, population in self.populations.items()}
         counts = {name: value.cpu() for name, value in self.counts.items()}
         return Simulation(output, spikes, counts, kept, self.network.dt_s)
 
@@ -187,6 +255,7 @@ class _Block:
     def __init__(self, run: _Run, start: int, stop: int) -> None:
         self.run, self.steps = run, stop - start
         self.lanes: dict[tuple[str, str], Tensor] = {}
+        self.planes: dict[tuple[str, str | None], Planes] = {}
         if run.trains is not None:
             name = run.graph.input.name
             self.lanes["raw", name] = run.trains[start:stop]
@@ -194,6 +263,10 @@ class _Block:
 
     def fire(self, node: Node) -> None:
         """Advance the population at `node` by the block."""
+        population = self.run.population(node.name)
+        if population is not None:
+            self.planes[node.name, None] = population.run(self.spikes_for(population.receiver), self.steps)
+            return
         site = self.run.network.sites[node.name]
         current = self.filtered(node.inputs[0])
         dtype = self._membrane_type(node, not site.neuron.on_lattice or site.neuron.tau_mem_s < float("inf"))
@@ -213,14 +286,37 @@ class _Block:
         bits = None if source.bits is None or of_start is None else max(source.bits, of_start)
         return Carried(bits, float(initial.abs().max()) + source.bound * (self.run.steps + 1)).dtype
 
+    def spikes_for(self, receiver: Receiver) -> dict[tuple[str, str | None], Planes]:
+        """What the connections of `receiver` see, as bit planes."""
+        assert self.run.plan is not None  # it made the receiver
+        for connection in receiver.drive.connections:
+            source, pool = connection.source, connection.pool
+            if (source, None) not in self.planes:
+                self.planes[source, None] = packed(self.raw(source), *self.run.plan.emitted[source])
+            if (source, pool) not in self.planes:
+                node = self.run.graph[pool or source]
+                assert isinstance(node.op, ir.AvgPool)  # by the walk that found it
+                self.planes[source, pool] = pooled(self.planes[source, None], node.op, node.shape)
+        return self.planes
+
     def raw(self, name: str) -> Tensor:
         """The response to the spikes of each step: (steps, batch, *shape), or (1, batch, *shape) if constant."""
         if name in self.run.static:
             return self.run.static[name][None]
         if ("raw", name) not in self.lanes:
-            node = self.run.graph[name]
-            self.lanes["raw", name] = self._applied(node, [self.raw(i) for i in node.inputs], "raw")
+            self.lanes["raw", name] = self._raw(self.run.graph[name])
         return self.lanes["raw", name]
+
+    def _raw(self, node: Node) -> Tensor:
+        if (node.name, None) in self.planes:
+            return self.planes[node.name, None].unpacked()
+        receiver = None if self.run.plan is None else self.run.plan.layer(node.name)
+        if receiver is None:
+            return self._applied(node, [self.raw(i) for i in node.inputs], "raw")
+        drives = receiver.drives(self.spikes_for(receiver), len(self.run.x), self.steps)
+        base = self.run.base(receiver)
+        drives += base.reshape(-1, *[1] * (drives.ndim - 3)) if base.ndim == 1 else base
+        return drives.to(self.run.carried[node.name].dtype)
 
     def filtered(self, name: str) -> Tensor:
         """The same through the synaptic filter."""
@@ -247,6 +343,8 @@ class _Block:
             if key not in self.run.maxima:
                 self.run.maxima[key] = Maximum(node.op, inputs[0][0])
             return self.run.maxima[key](inputs[0])
+        if isinstance(node.op, ir.RUNNING):
+            return self.run.differences.setdefault(lane + node.name, Difference(node.op))(inputs)
         dtype = torch.float64 if lane == "filtered" else self.run.carried[node.name].dtype
         folded = [value.flatten(0, 1).to(dtype) for value in inputs]
         return apply(_as(node, dtype).op, *folded).unflatten(0, inputs[0].shape[:2])
@@ -254,6 +352,18 @@ class _Block:
     def expanded(self, value: Tensor) -> Tensor:
         """`value` for every step of the block."""
         return value if value.shape[0] == self.steps else value.expand(self.steps, *value.shape[1:])
+
+
+_PREPARED: WeakKeyDictionary[SpikingNetwork, dict[str, tuple[dict[str, Carried], Graph]]] = WeakKeyDictionary()
+
+
+def _prepared(network: SpikingNetwork, device: str) -> tuple[dict[str, Carried], Graph]:
+    """What each node carries, and the graph in the types that this needs; kept as long as the network lives."""
+    made = _PREPARED.setdefault(network, {})
+    if device not in made:
+        known = carried(network.graph, network.spiking())
+        made[device] = known, _typed(network.graph, known, device)
+    return made[device]
 
 
 def _as(node: Node, dtype: torch.dtype) -> Node:
@@ -274,10 +384,10 @@ def _typed(graph: Graph, known: dict[str, Carried], device: str) -> Graph:
     return Graph(tuple(nodes), graph.output)
 
 
-def _behind_max_pool(graph: Graph, sites: set[str]) -> set[str]:
-    """Nodes with a max pool between them and the spikes they come from: the filter is already in front of it."""
+def _behind_memory(graph: Graph, sites: set[str]) -> set[str]:
+    """Nodes with a max pool or a difference operator between them and their spikes: the filter stands before it."""
     behind: set[str] = set()
     for node in graph:
-        if node.name not in sites and (isinstance(node.op, ir.MaxPool) or behind & set(node.inputs)):
+        if node.name not in sites and (isinstance(node.op, (ir.MaxPool, *ir.RUNNING)) or behind & set(node.inputs)):
             behind.add(node.name)
     return behind

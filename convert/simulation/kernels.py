@@ -208,7 +208,7 @@ class Filter:
         """The filtered block, (steps, batch, *shape) in float64."""
         out = _block_like(j, len(j), torch.float64)
         for t in range(len(j)):
-            self.i.mul_(self.alpha).add_(j[t], alpha=1 - self.alpha)
+            self.i.mul_(self.alpha).add_(j[t].double() * (1 - self.alpha))  # two roundings, whatever the machine
             out[t] = self.i
         return out
 

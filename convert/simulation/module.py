@@ -6,12 +6,12 @@
         y, state = module(x, state)          # x: (batch, *sample shape), the current or the spikes of this step
     mean = state.total / state.steps         # the read-out, in the units of the original network
 
-The spikes are those of `simulate_reference`, bit for bit.
+The spikes are those of `simulate_reference`, bit for bit; of a hybrid network, up to the rounding of its functions.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -24,6 +24,7 @@ from convert.graph.semantics import apply
 from convert.network import SpikingNetwork
 from convert.neurons.differential import reciprocal
 from convert.neurons.leaky import decay
+from convert.simulation.differences import MeanState, difference_step
 from convert.simulation.results import refuse_exact
 
 __all__ = ["ModuleState", "SpikingModule"]
@@ -46,6 +47,8 @@ class ModuleState:
     total : Tensor
         Sum of the outputs so far.
     steps : int
+    means : dict
+        Difference operator and lane -> its state.
     """
 
     neurons: dict[str, Any]
@@ -54,6 +57,7 @@ class ModuleState:
     spikes: dict[str, Tensor]
     total: Tensor
     steps: int = 0
+    means: dict[tuple[str, str], MeanState] = field(default_factory=dict)
 
 
 class SpikingModule(nn.Module):
@@ -100,7 +104,7 @@ class SpikingModule(nn.Module):
             step.advance(node)
         output = step.direct[graph.output] * self.network.scales[graph.output]
         return output, ModuleState(step.neurons, step.currents, step.maxima, step.spikes,
-                                   step.before.total + output, step.before.steps + 1)  # fmt: skip
+                                   step.before.total + output, step.before.steps + 1, step.means)  # fmt: skip
 
 
 class _Step:
@@ -112,6 +116,7 @@ class _Step:
         self.neurons: dict[str, Any] = {}
         self.currents: dict[str, Tensor] = {}
         self.maxima: dict[tuple[str, str], tuple[Tensor, Tensor]] = {}
+        self.means: dict[tuple[str, str], MeanState] = {}
         self.spikes: dict[str, Tensor] = {}
         self.direct: dict[str, Tensor] = {}
         self.filtered: dict[str, Tensor] = {}
@@ -127,8 +132,16 @@ class _Step:
         else:
             for lane, values in (("direct", self.direct), ("filtered", self.filtered)):
                 inputs = [values[name] for name in node.inputs]
-                pools = isinstance(node.op, ir.MaxPool)
-                values[node.name] = self._grown(node, lane, inputs[0]) if pools else apply(node.op, *inputs)
+                values[node.name] = self._value(node, lane, inputs)
+
+    def _value(self, node: Node, lane: str, inputs: list[Tensor]) -> Tensor:
+        if isinstance(node.op, ir.MaxPool):
+            return self._grown(node, lane, inputs[0])
+        if isinstance(node.op, ir.RUNNING):
+            key = node.name, lane
+            self.means[key], sent = difference_step(node.op, self.before.means.get(key), inputs)
+            return sent
+        return apply(node.op, *inputs)
 
     def _fire(self, node: Node) -> Tensor:
         site, drive = self.network.sites[node.name], self.filtered[node.inputs[0]]

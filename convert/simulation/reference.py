@@ -70,6 +70,8 @@ class _Oracle:
         self.estimates: dict[str, Tensor] = {}
         self.steps = 0
         self.pooled: dict[str, tuple[Tensor, Tensor]] = {}
+        self.received: dict[str, list[Tensor]] = {}
+        self.steps = 0
         self.counts: dict[str, Tensor] = {}
         self.emitted: dict[str, Tensor] = {}
         self.total: Tensor | float = 0.0
@@ -117,8 +119,10 @@ class _Oracle:
         """The value of a node without neurons.
 
         A max pool emits the growth of the maximum of its accumulated drive: summed over time, that is the maximum of
-        the sums.
+        the sums. A function of several values emits the growth of t F(sums / t): see `differences.py`.
         """
+        if isinstance(node.op, ir.RUNNING):
+            return self._difference(node, inputs, lane + node.name)
         if not isinstance(node.op, ir.MaxPool):
             return apply(node.op, *inputs)
         zeros = torch.zeros_like(inputs[0])
@@ -126,3 +130,12 @@ class _Oracle:
         sums = sums + inputs[0]
         self.pooled[lane + node.name] = (sums, apply(node.op, sums))
         return self.pooled[lane + node.name][1] - best
+
+    def _difference(self, node: Node, inputs: list[Tensor], key: str) -> Tensor:
+        """What step t adds: t F(X[t] / t) - (t - 1) F(X[t-1] / (t-1))."""
+        before = self.received.get(key, [torch.zeros_like(value) for value in inputs])
+        now = [known + value for known, value in zip(before, inputs, strict=True)]
+        self.received[key] = now
+        t = self.steps
+        sent = t * apply(node.op, *(x / t for x in now))
+        return sent if t == 1 else sent - (t - 1) * apply(node.op, *(x / (t - 1) for x in before))

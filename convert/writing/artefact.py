@@ -41,7 +41,8 @@ _OPS: dict[str, type] = {
     cls.__name__: cls
     for cls in (
         ir.Input, ir.Linear, ir.Conv, ir.Affine, ir.Relu, ir.Clamp, ir.Tanh, ir.LeakyRelu, ir.Curve, ir.AvgPool,
-        ir.AdaptiveAvgPool, ir.MaxPool, ir.Add, ir.Concat, ir.Reshape, ir.Pad, ir.Permute,
+        ir.AdaptiveAvgPool, ir.MaxPool, ir.Add, ir.Concat, ir.Reshape, ir.Pad, ir.Permute, ir.Staircase, ir.Softmax,
+        ir.LayerNorm, ir.MatMul,
     )
 }  # fmt: skip
 """What a normalised graph is made of: BatchNorm and Identity are gone."""

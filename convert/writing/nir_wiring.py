@@ -53,6 +53,9 @@ def refused_wiring(graph: Graph, node: Node) -> str:
     shape = graph[node.inputs[0]].shape if node.inputs else ()
     if isinstance(op, ir.MaxPool):
         return "max pooling of accumulated drive"
+    if isinstance(op, ir.RUNNING):
+        name = {ir.Softmax: "softmax", ir.LayerNorm: "layer norm", ir.MatMul: "product of two inputs"}[type(op)]
+        return f"a {name} of running means, a floating-point function at run time"
     if isinstance(op, ir.Concat):
         return "concatenation"
     if isinstance(op, ir.Linear) and len(shape) != 1:

@@ -191,19 +191,25 @@ def test_long_simulations_approach_the_network(mode, space):
 REFUSED = {
     **{str(layer): (nn.Sequential(nn.Linear(4, 4), layer, nn.Linear(2, 2)), (4,), "activation without a neuron")
        for layer in (nn.GLU(),)},
-    "softmax inside": (nn.Sequential(nn.Linear(4, 4), nn.Softmax(1), nn.ReLU(), nn.Linear(4, 2)), (4,), "inside"),
+    "log-softmax inside": (
+        nn.Sequential(nn.Linear(4, 4), nn.LogSoftmax(1), nn.ReLU(), nn.Linear(4, 2)), (4,), "inside"),
     "softmax over positions": (net(lambda s, x: F.relu(s.a(x)).softmax(2), a=lin(4, 4)), (3, 4), "over all values"),
     "softmax of one value": (
         nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 1), nn.Softmax(1)), (4,), "always 1"),
-    "two softmaxes": (
-        nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Softmax(1), nn.Softmax(1)), (4,), "inside the network"),
+    "two log-softmaxes": (
+        nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.LogSoftmax(1), nn.LogSoftmax(1)), (4,), "inside the network"),
     "dropout that stays on": (net(lambda s, x: F.dropout(F.relu(s.a(x))), a=lin(4, 4)), (4,), "training=self.training"),
     "the batch moved": (net(lambda s, x: F.relu(s.a(x)).permute(1, 0), a=lin(4, 4)), (4,), "batch"),
     "the batch moved, as many channels": (
-        net(lambda s, x: F.relu(s.a(x)).transpose(0, 1), a=lin(7, 7)), (7,), "moves the batch axis"),
+        net(lambda s, x: F.relu(s.a(x)).transpose(0, 1), a=lin(7, 7)), (7,), "moves or mixes the batch axis"),
     "the input returned": (net(lambda s, x: (F.relu(s.a(x)), x), a=lin(4, 4)), (4,), "returned unchanged"),
     "a constant returned": (net(lambda s, x: (F.relu(s.a(x)), s.a.weight), a=lin(4, 4)), (4,), "does not depend"),
-    "layer norm": (nn.Sequential(nn.Linear(4, 4), nn.LayerNorm(4), nn.ReLU()), (4,), "use batch_norm"),
+    "group norm": (nn.Sequential(nn.Linear(4, 4), nn.GroupNorm(2, 4), nn.ReLU()), (4,), "use batch_norm"),
+    "attention with a mask": (
+        net(lambda s, x: F.relu(F.scaled_dot_product_attention(*[s.a(x)] * 3, is_causal=True)), a=lin(4, 4)),
+        (2, 3, 4), "causal"),
+    "rounding without a shift": (
+        net(lambda s, x: torch.floor(F.relu(s.a(x)) * 4) / 4, a=lin(4, 4)), (4,), "floor"),
     "a slice": (net(lambda s, x: F.relu(s.a(x[:, ::2])), a=lin(2, 4)), (4,), "takes a part"),
     "a product of paths": (net(lambda s, x: F.relu(s.a(x)) * s.a(x), a=lin(4, 4)), (4,), "two data paths"),
 }  # fmt: skip
@@ -218,7 +224,7 @@ def test_it_is_refused_by_name(name):
 
 
 def test_all_offenders_come_at_once():
-    module = nn.Sequential(nn.Linear(4, 4), nn.GLU(), nn.Linear(2, 4), nn.LayerNorm(4))
+    module = nn.Sequential(nn.Linear(4, 4), nn.GLU(), nn.Linear(2, 4), nn.GroupNorm(2, 4))
     with pytest.raises(UnsupportedOpError, match=r"2 operation\(s\)") as refused:
         trace(module, (4,))
     assert [row.place for row in refused.value.coverage if row.fate == "refused"] == ["1", "3"]

@@ -15,6 +15,7 @@ WRONG = {
     "tau_syn_ms": ([-1.0, math.inf, NAN], "--tau-syn-ms"),
     "dt_ms": ([0.0, -1.0, math.inf, NAN], "--dt-ms"),
     "rule": (["mean", ""], "--rule"),
+    "granularity": (["pixel", ""], "--granularity"),
     "percentile": ([0.0, -5.0, 100.5, NAN], "--percentile"),
     "mse_steps": ([0, -1], "mse_steps"),
     "potential_steps": ([-1], "potential_steps"),
@@ -31,7 +32,7 @@ WRONG = {
     "input_low": ([1.0, 2.0, NAN, -math.inf], "input range"),
     "input_high": ([0.0, -1.0, NAN, math.inf], "input range"),
 }
-FREE = {"per_channel", "potential_per_neuron", "signed", "recipe"}
+FREE = {"potential_per_neuron", "signed", "recipe", "hybrid"}
 """Options of which every value of their type will do."""
 
 
@@ -61,13 +62,13 @@ def test_all_wrong_options_are_named_at_once():
     "options",
     [{}, {"tau_mem_ms": math.inf}, {"tau_syn_ms": 0.0}, {"percentile": 100.0}, {"percentile": 1e-3}, {"mse_steps": 1},
      {"potential_steps": 0}, {"input_low": -1.0}, {"neuron": "if"}, {"neuron": "lif"}, {"rule": "max"},
-     {"rule": "percentile"}, {"input_code": "poisson"}, {"per_channel": False}, {"dt_ms": 0.1}],
+     {"rule": "percentile"}, {"input_code": "poisson"}, {"granularity": "layer"}, {"dt_ms": 0.1}],
     ids=str,
 )  # fmt: skip
 def test_what_lies_inside_its_range_is_taken_and_written_as_json(options):
     config = ConvertConfig(**options)
     record = json.loads(json.dumps(config.as_record(), allow_nan=False))
-    assert record.pop("version") == 1
+    assert record.pop("version") == 2
     assert record.keys() == {f.name for f in fields(config)}
     for name, value in record.items():
         kept = getattr(config, name)

@@ -37,7 +37,7 @@ def test_a_converted_network_computes_what_the_original_does(name, neuron):
 
 @pytest.mark.parametrize(
     "options",
-    [{"neuron": "lif"}, {"rule": "percentile"}, {"rule": "mse"}, {"per_channel": False}, {"potential_steps": 0},
+    [{"neuron": "lif"}, {"rule": "percentile"}, {"rule": "mse"}, {"granularity": "layer"}, {"potential_steps": 0},
      {"input_code": "poisson"}, {"tau_mem_ms": 50.0}, {"dt_ms": 0.5}],
     ids=str,
 )  # fmt: skip
@@ -80,7 +80,7 @@ def test_potentials_are_chosen_on_the_first_samples_only():
     assert whole.stats["input"].samples == len(x)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [name for name in NAMES if "norm" not in name])
 def test_without_samples_thresholds_come_from_the_weights_and_a_note_says_so(name):
     model = traced(name)
     conversion = convert(model, None, ConvertConfig(neuron="if"))
@@ -100,7 +100,7 @@ def test_silent_channels_are_noted_with_their_place():
     silent = [re.match(r"1 \(Relu\): (\d+) channel\(s\) were never active", note) for note in notes]
     active = torch.relu(model[0](samples(shape, 32))).amax(0) > 0
     assert [int(found[1]) for found in silent if found] == [int((~active).sum())]
-    assert convert(traced("tanh"), samples((8,), 32)).notes == ()
+    assert convert(traced("tanh"), samples((8,), 32), ConvertConfig(neuron="if")).notes == ()
 
 
 def test_calibration_samples_that_say_nothing_are_refused():

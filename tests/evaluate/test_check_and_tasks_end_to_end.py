@@ -48,14 +48,14 @@ def test_check_prints_a_row_for_every_operation(invoke):
 
 
 def test_check_names_what_to_change_and_fails(invoke):
-    result = invoke(nn.Sequential(nn.Linear(4, 4), nn.GLU(), nn.ReLU(), nn.LayerNorm(2)), "--check")
+    result = invoke(nn.Sequential(nn.Linear(4, 4), nn.GLU(), nn.ReLU(), nn.GroupNorm(1, 2)), "--check")
     assert result.exit_code == 2
-    for words in ("glu", "replace", "supported: ", "not reached", "layer_norm", "2 operation(s) refused"):
+    for words in ("glu", "replace", "supported: ", "not reached", "group_norm", "2 operation(s) refused"):
         assert words in result.stdout
 
 
 def test_check_as_json(invoke):
-    result = invoke(mlp(2, nn.LayerNorm(2)), "--check", "--json")
+    result = invoke(mlp(2, nn.GroupNorm(1, 2)), "--check", "--json")
     record = json.loads(result.stdout)
     assert result.exit_code == 2 and not record["converts"]
     assert [row["fate"] for row in record["coverage"]] == ["exact linear", "converted", "exact linear", "refused"]

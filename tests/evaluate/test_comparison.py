@@ -3,10 +3,12 @@
 import json
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from convert.__main__ import app
 from convert.recipes import RECIPES
+from convert.writing.artefact import load
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +33,33 @@ def test_every_recipe_is_a_row_with_all_steps(compared):
         assert row["curve"][-1]["accuracy"] == run["curves"]["steps"][-1]["accuracy"]
 
 
+def test_each_number_of_steps_has_thresholds_of_its_own(tmp_path):
+    options = ["zoo:digits-relu", "--limit", "40", "--calibration-samples", "60"]
+
+    def run(name, *more):
+        out = tmp_path / name
+        done = CliRunner().invoke(app, [*options, *more, "--out", str(out)])
+        assert done.exit_code == 0, done.output
+        return out
+
+    out = run("each", "--steps", "2,8", "--for-steps", "each")
+    record = json.loads((out / "recipes.json").read_text())
+    (row,) = record["rows"]
+    assert record["each"] and [point["steps"] for point in row["curve"]] == [2, 8]
+    assert "of a network of its own" in (out / "report.md").read_text()
+    for steps, point in zip((2, 8), row["curve"], strict=True):
+        alone = run(f"alone{steps}", "--steps", str(steps), "--for-steps", str(steps))
+        made = json.loads((alone / "run.json").read_text())
+        assert point["accuracy"] == made["curves"]["steps"][-1]["accuracy"]
+        assert point["synops"] == made["curves"]["steps"][-1]["synops"]
+        here, there = load(out / f"seed.T{steps}.safetensors"), load(alone / "snn.safetensors")
+        for name, site in here.sites.items():
+            assert torch.equal(site.threshold, there.sites[name].threshold)
+            assert torch.equal(site.initial, there.sites[name].initial)
+    few, many = (load(out / f"seed.T{steps}.safetensors").sites for steps in (2, 8))
+    assert all(few[name].threshold.sum() < many[name].threshold.sum() for name in few)
+
+
 def test_an_exact_network_stays_as_it_is_once_at_rest(compared):
     record = compared[1]
     (exact,) = (row for row in record["rows"] if row["recipe"] == "exact")
@@ -48,6 +77,10 @@ def test_an_exact_network_stays_as_it_is_once_at_rest(compared):
         (("--recipe", "exact", "--neuron", "lif"), "--neuron: has no effect"),
         (("--levels", "31"), "--levels: has no effect with --recipe seed"),
         (("--recipe", "all", "--diagnose"), "--diagnose: got --recipe all"),
+        (("--for-steps", "each", "--diagnose"), "--diagnose: got --for-steps each"),
+        (("--for-steps", "each", "--recipe", "exact"), "--for-steps: got each with --recipe exact"),
+        (("--for-steps", "each", "--auto", "accuracy_drop<=1pp"), "--auto: got --for-steps each as well"),
+        (("--for-steps", "4,8"), "--for-steps: got '4,8'; expected one whole number"),
         (("--recipe", "best-signed", "--auto", "accuracy_drop<=1pp"), "--auto: got --recipe best-signed as well"),
     ],
 )

@@ -189,7 +189,7 @@ def full_run(factor: float = 1.0) -> Run:
     digest = "9f" * 32
     config = {
         "neuron": "seed LIF", "tau_mem_ms": 20.0, "tau_syn_ms": 2.0, "dt_ms": 1.0, "rule": "robust",
-        "percentile": 99.9, "per_channel": True, "steps": 32, "seed": 0, "input": "constant current",
+        "percentile": 99.9, "granularity": "channel", "steps": 32, "seed": 0, "input": "constant current",
     }  # fmt: skip
     case = {
         "model": {"name": "digits-mlp", "origin": "model.pt", "format": "torch.export", "sha256": digest,

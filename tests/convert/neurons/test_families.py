@@ -17,6 +17,7 @@ EXAMPLES = {
     ir.Clamp: [ir.Clamp(0.0, 6.0), ir.Clamp(-1.0, 1.0), ir.Clamp(-2.0, 2.0), ir.Clamp(0.0, 0.5)],
     ir.Tanh: [ir.Tanh()],
     ir.LeakyRelu: [ir.LeakyRelu(torch.tensor([slope])) for slope in (0.1, -0.5, 1.5)],
+    ir.Staircase: [ir.Staircase(torch.tensor([2.0]), 8), ir.Staircase(torch.tensor([0.5]), 5)],
     ir.Curve: [ir.Curve(name, NUMBERS.get(name, ())) for name in CURVES],
 }
 OPS = [op for examples in EXAMPLES.values() for op in examples]
@@ -31,17 +32,18 @@ def test_every_activation_has_a_neuron():
 
 @pytest.mark.parametrize("op", OPS, ids=str)
 def test_the_rate_of_the_neuron_times_its_threshold_is_the_activation(op):
-    """Whatever an activation is: IF neurons under constant drive carry it."""
+    """Whatever an activation is: IF neurons under constant drive carry it; a staircase after its number of steps."""
+    steps, near = (op.levels, 1e-9) if isinstance(op, ir.Staircase) else (1000, 0.02)
     lam = fixed_threshold(op) or 4.0
     x = torch.linspace(-1.2, 1.2, 49, dtype=torch.float64) * lam
     threshold, one = torch.tensor(lam, dtype=torch.float64), torch.ones((), dtype=torch.float64)
     site = Site(make_neuron(op, math.inf, 0.0), threshold, one, torch.zeros((), dtype=torch.float64))
     state, total = None, torch.zeros_like(x)
-    for _ in range(1000):
+    for _ in range(steps):
         state, spikes = site.step(state, (x / lam)[None], 1e-3)
         total += spikes[0]
     expected = apply(op, x[None])[0].clamp(-lam, lam)
-    assert float((total / 1000 * lam - expected).abs().max()) < 0.02 * lam
+    assert float((total / steps * lam - expected).abs().max()) < near * lam
 
 
 @pytest.mark.parametrize("op", OPS, ids=str)

@@ -1,0 +1,572 @@
+// Event-driven simulation of one population of spiking neurons: only spikes cost anything.
+//
+// A population receives, in step t, the drive
+//
+//     J[t] = sum over sources, places k of the window and channels c that spiked: +- 2^level W[k, c] + bias
+//
+// in whole multiples of a lattice unit, so every sum is exact and its order does not matter. `run` walks over the
+// places (sample, y, x) of the population. For each it
+//   1. lists, for every step, the rows of W whose input spiked   (`Listing`, once for all neurons of the place),
+//   2. for every tile of 32 or 64 neurons, with the potentials in registers for all steps,
+//      adds the listed rows                                      (`add_rows`),
+//      updates the neurons and packs their spikes, one bit each  (`Neurons::step`).
+//
+// Spikes are kept as bit planes, [plane][sample][place][step][word of 32 channels]; plane p is worth
+// +- 2^level(p) of the least value that a spike of its population can have.
+//
+// Weights are 16-bit where at most `group` rows can be added without leaving 16 bits; then the sum is widened. The
+// lanes of a 16-bit vector hold channels in the order 0, n, 1, n+1, ... (n: lanes of a 32-bit vector), so that
+// its even and odd halves widen to consecutive channels; `events_lanes` tells the caller n.
+//
+// The file is plain C++17 with the vector extensions of GCC and Clang. It is compiled for several instruction sets
+// (pyproject.toml); what differs between them is in the section "lanes".
+
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+#include <vector>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+namespace {
+
+// ---------------------------------------------------------------------------------------------------- lanes
+
+#if defined(__AVX512BW__) && defined(__AVX512DQ__) && defined(__AVX512VBMI2__)
+#define EVENTS_AVX512 1
+constexpr int kBytes = 64;
+#elif defined(__AVX2__)
+#define EVENTS_AVX2 1
+constexpr int kBytes = 32;
+#else
+constexpr int kBytes = 16;
+#endif
+
+using Short = int16_t __attribute__((vector_size(kBytes)));
+using Int = int32_t __attribute__((vector_size(kBytes)));
+using Long = int64_t __attribute__((vector_size(kBytes)));
+using Real = double __attribute__((vector_size(kBytes)));
+
+template <class V> V load(const void* p) {
+    V v;
+    std::memcpy(&v, p, sizeof v);
+    return v;
+}
+template <class V> void store(void* p, V v) { std::memcpy(p, &v, sizeof v); }
+
+// acc += the 16-bit lanes of `a` (minus, if negative): even ones into acc[0], odd ones into acc[1].
+template <bool negative> inline void widen_add(Int* acc, Short a) {
+#if defined(EVENTS_AVX512) && defined(__AVX512VNNI__)
+    const int sign = negative ? -1 : 1;
+    acc[0] = (Int)_mm512_dpwssd_epi32((__m512i)acc[0], (__m512i)a, _mm512_set1_epi32(sign & 0xffff));
+    acc[1] = (Int)_mm512_dpwssd_epi32((__m512i)acc[1], (__m512i)a, _mm512_set1_epi32(sign * 65536));
+#else
+    const Int pair = (Int)a, odd = pair >> 16, even = (pair << 16) >> 16;
+    acc[0] = negative ? acc[0] - even : acc[0] + even;
+    acc[1] = negative ? acc[1] - odd : acc[1] + odd;
+#endif
+}
+
+// The lower (half = 0) or upper lanes of `a` as doubles.
+inline Real to_real(Int a, int half) {
+#if defined(EVENTS_AVX512)
+    return (Real)_mm512_cvtepi32_pd(half ? _mm512_extracti64x4_epi64((__m512i)a, 1) : _mm512_castsi512_si256((__m512i)a));
+#elif defined(EVENTS_AVX2)
+    return (Real)_mm256_cvtepi32_pd(half ? _mm256_extracti128_si256((__m256i)a, 1) : _mm256_castsi256_si128((__m256i)a));
+#else
+    constexpr int n = kBytes / 8;
+    Real r;
+    for (int i = 0; i < n; i++) r[i] = a[half * n + i];
+    return r;
+#endif
+}
+
+// One bit for each lane of a comparison's result, the first lane lowest.
+inline uint64_t bits(Int mask) {
+#if defined(EVENTS_AVX512)
+    return _mm512_movepi32_mask((__m512i)mask);
+#elif defined(EVENTS_AVX2)
+    return (uint32_t)_mm256_movemask_ps((__m256)mask);
+#else
+    uint64_t b = 0;
+    for (int i = 0; i < kBytes / 4; i++) b |= (uint64_t)(mask[i] & 1) << i;
+    return b;
+#endif
+}
+inline uint64_t bits(Long mask) {
+#if defined(EVENTS_AVX512)
+    return _mm512_movepi64_mask((__m512i)mask);
+#elif defined(EVENTS_AVX2)
+    return (uint32_t)_mm256_movemask_pd((__m256d)mask);
+#else
+    uint64_t b = 0;
+    for (int i = 0; i < kBytes / 8; i++) b |= (uint64_t)(mask[i] & 1) << i;
+    return b;
+#endif
+}
+
+// Append row + i for every bit i that is set in `word`. Up to 32 entries beyond the new end may be overwritten.
+inline uint16_t* append(uint16_t* end, uint32_t word, uint16_t row) {
+#if defined(EVENTS_AVX512)
+    alignas(64) static const uint16_t iota[32] = {0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15,
+                                                  16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31};
+    const __m512i rows = _mm512_add_epi16(_mm512_load_si512(iota), _mm512_set1_epi16((short)row));
+    _mm512_storeu_si512(end, _mm512_maskz_compress_epi16(word, rows));
+    return end + __builtin_popcount(word);
+#else
+    for (; word; word &= word - 1) *end++ = (uint16_t)(row + __builtin_ctz(word));
+    return end;
+#endif
+}
+
+// Append n row numbers, each plus `row`. Up to 32 entries beyond the new end may be overwritten, and as many read.
+inline uint16_t* copy_rows(uint16_t* end, const uint16_t* from, int n, uint16_t row) {
+    constexpr int lanes = kBytes / 2;
+    for (int i = 0; i < n; i += lanes) store(end + i, load<Short>(from + i) + (int16_t)row);
+    return end + n;
+}
+
+// ---------------------------------------------------------------------------------------------------- the layer
+
+extern "C" {
+
+// One bit plane of a population, seen through the window of one synaptic connection.
+struct Source {
+    const uint32_t* bits;            // [samples][in_h * in_w][steps][words]
+    int32_t in_h, in_w, words;
+    int32_t word_begin, word_end;    // channels that this connection reads, in words
+    int32_t kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w;
+    int32_t row;                     // first row of W; rows: (kx * kernel_h + ky) * 32 (word_end - word_begin) + channel
+    int32_t level, negative;         // worth +- 2^level units; sources are sorted by (-level, negative)
+};
+
+enum Law : int32_t { kDrive = 0, kSubtract = 1, kZero = 2, kGraded = 3 };
+
+struct Layer {
+    int64_t first, last;             // samples
+    int32_t out_h, out_w, steps;
+    int32_t neurons, width;          // neurons of each place that are run, a multiple of the tile, and all there are
+    const Source* sources;
+    int32_t source_count, rows;      // rows of a tile, without the row of zeros that follows them
+    const void* weight;              // [tile][rows + 1][tile lanes]
+    int32_t weight_bytes, group;     // 2 or 4; rows that can be added in 16 bits
+    int32_t tile;                    // neurons of a tile: 32 or 64
+    Law law;
+    int32_t real;                    // membrane in double (with leak and filter) instead of in lattice units
+    int32_t values;                  // graded: number of values 1, 1/2, ... of a spike
+    int32_t takes_back;
+    const void* base;                // drive without spikes, of the membrane's type
+    int64_t base_step, base_place;   // its strides, in elements; neurons are consecutive
+    double unit;                     // real: quanta in a lattice unit
+    double alpha, beta, threshold, quantum;  // threshold and quantum in the membrane's unit
+    void* v;                         // [samples][places][width], the first neuron that is run
+    double* current;                 // the same, real only: synaptic current
+    void* sent;                      // sum of what was emitted, in the membrane's unit (kSubtract, kZero: in spikes)
+    void* fired;                     // graded: number of spikes
+    uint32_t* out;                   // [plane][samples][places][steps][out_words]
+    int64_t out_plane;               // stride of planes
+    int32_t out_words, out_word;     // words of the population, and the first one written here
+    int32_t* drive;                  // kDrive: [steps][samples][places][width]
+    int64_t drive_step;
+};
+
+}  // extern "C"
+
+// ---------------------------------------------------------------------------------------------------- rows
+
+// Stretches of row numbers: stretch i ends at end[i] and begins where the one before ends.
+struct Lists {
+    std::vector<uint16_t> index;
+    std::vector<int32_t> end;
+};
+
+struct Slot {
+    int level;
+    bool negative;
+};
+
+// Lists the rows that spiked, for each place of the population and each step, slot by slot (a slot: the sources of
+// one level and sign). Windows of neighbouring places share their columns, so a column is listed once for each line
+// of places, with rows numbered as if it were the first of its window, and copied into every window that it lies in.
+struct Listing {
+    const Layer& layer;
+    std::vector<Slot> slots;
+    std::vector<int> slot_of;                    // source -> slot
+    std::vector<std::vector<Lists>> columns;     // [source][x]: a stretch for each step
+    std::vector<std::vector<int64_t>> line_of;   // [source][x]: the line of places for which it was listed, or -1
+
+    std::vector<const uint32_t*> words;          // of the column that is being listed, at step 0
+    std::vector<uint16_t> rows;                  // the first row of each
+    struct Window {
+        const Lists* column;
+        uint16_t row;
+        int slot;
+    };
+    std::vector<Window> windows;                 // of the place that is being listed
+
+    explicit Listing(const Layer& l) : layer(l), columns(l.source_count), line_of(l.source_count) {
+        for (int i = 0; i < l.source_count; i++) {
+            const Source& s = l.sources[i];
+            if (slots.empty() || slots.back().level != s.level || slots.back().negative != (s.negative != 0))
+                slots.push_back({s.level, s.negative != 0});
+            slot_of.push_back((int)slots.size() - 1);
+            columns[i].resize(s.in_w);
+            line_of[i].assign(s.in_w, -1);
+        }
+    }
+
+    void list_column(const Source& s, int64_t sample, int y, int ix, Lists& column) {
+        const int wide = 32 * (s.word_end - s.word_begin), steps = layer.steps;
+        column.end.resize(steps);
+        words.clear();
+        rows.clear();
+        for (int ky = 0; ky < s.kernel_h; ky++) {
+            const int iy = y * s.stride_h - s.pad_h + ky * s.dilation_h;
+            if (iy < 0 || iy >= s.in_h) continue;
+            const uint32_t* place = s.bits + ((sample * s.in_h + iy) * s.in_w + ix) * ((int64_t)steps * s.words);
+            for (int w = s.word_begin; w < s.word_end; w++) {
+                words.push_back(place + w);
+                rows.push_back((uint16_t)(ky * wide + 32 * (w - s.word_begin)));
+            }
+        }
+        const size_t count = words.size();
+        size_t n = 0;
+        for (int t = 0; t < steps; t++) {
+            if (column.index.size() < n + 32 * count + 64) column.index.resize(2 * n + 32 * count + 64);
+            uint16_t *begin = column.index.data(), *end = begin + n;
+            const int64_t at = (int64_t)t * s.words;
+            for (size_t p = 0; p < count; p++) end = append(end, words[p][at], rows[p]);
+            column.end[t] = (int32_t)(n = end - begin);
+        }
+    }
+
+    // The rows at place (y, x) of a sample; an even number in each stretch, [step * slots + slot].
+    void list_place(int64_t sample, int y, int x, Lists& lists) {
+        size_t most = 64;
+        windows.clear();
+        for (int i = 0; i < layer.source_count; i++) {
+            const Source& s = layer.sources[i];
+            const int wide = 32 * (s.word_end - s.word_begin);
+            for (int kx = 0; kx < s.kernel_w; kx++) {
+                const int ix = x * s.stride_w - s.pad_w + kx * s.dilation_w;
+                if (ix < 0 || ix >= s.in_w) continue;
+                const int64_t line = sample * layer.out_h + y;
+                if (line_of[i][ix] != line) {
+                    list_column(s, sample, y, ix, columns[i][ix]);
+                    line_of[i][ix] = line;
+                }
+                windows.push_back({&columns[i][ix], (uint16_t)(s.row + kx * s.kernel_h * wide), slot_of[i]});
+                most += columns[i][ix].end.back() + 64;
+            }
+        }
+        most += 2 * slots.size() * layer.steps;
+        if (lists.index.size() < most) lists.index.resize(most);
+        lists.end.resize((size_t)layer.steps * slots.size());
+        uint16_t *begin = lists.index.data(), *end = begin;
+        int32_t* stretch = lists.end.data();
+        for (int t = 0; t < layer.steps; t++) {
+            const Window *w = windows.data(), *last = w + windows.size();
+            for (int slot = 0; slot < (int)slots.size(); slot++) {
+                for (; w < last && w->slot == slot; w++) {
+                    const int32_t* ends = w->column->end.data();
+                    const int from = t ? ends[t - 1] : 0;
+                    end = copy_rows(end, w->column->index.data() + from, ends[t] - from, w->row);
+                }
+                if ((end - begin) & 1) *end++ = (uint16_t)layer.rows;  // rows are added in pairs: one of zeros
+                *stretch++ = (int32_t)(end - begin);
+            }
+        }
+    }
+};
+
+// acc += (or -=) the listed rows of a tile; `n` is even. Parts of 32-bit lanes: 2 * shorts.
+template <int shorts, bool negative>
+inline void add_rows(Int* acc, const int16_t* tile, const uint16_t* index, int n, int group) {
+    constexpr int lanes = kBytes / 2;
+    while (n > 0) {
+        const int m = std::min(n, group);
+        Short a[shorts] = {}, b[shorts] = {};
+        for (int e = 0; e < m; e += 2) {
+            const int16_t *p = tile + (size_t)index[e] * (shorts * lanes), *q = tile + (size_t)index[e + 1] * (shorts * lanes);
+            for (int s = 0; s < shorts; s++) a[s] += load<Short>(p + s * lanes);
+            for (int s = 0; s < shorts; s++) b[s] += load<Short>(q + s * lanes);
+        }
+        for (int s = 0; s < shorts; s++) widen_add<negative>(acc + 2 * s, a[s] + b[s]);
+        index += m;
+        n -= m;
+    }
+}
+
+template <int shorts, bool negative>
+inline void add_rows(Int* acc, const int32_t* tile, const uint16_t* index, int n, int) {
+    constexpr int lanes = kBytes / 4, parts = 2 * shorts;
+    for (int e = 0; e < n; e++) {
+        const int32_t* p = tile + (size_t)index[e] * (parts * lanes);
+        for (int i = 0; i < parts; i++) {
+            const Int w = load<Int>(p + i * lanes);
+            acc[i] = negative ? acc[i] - w : acc[i] + w;
+        }
+    }
+}
+
+// ---------------------------------------------------------------------------------------------------- neurons
+
+template <class V> struct Element;
+template <> struct Element<Int> { using type = int32_t; };
+template <> struct Element<Real> { using type = double; };
+
+inline Int where(Int mask, Int a, Int b) { return mask ? a : b; }
+inline Real where(Long mask, Real a, Real b) { return mask ? a : b; }
+
+// The neurons of one tile at one place, their potentials in registers. V is Int (lattice units) or Real (quanta).
+template <class V, Law law, int parts> struct Neurons {
+    using T = typename Element<V>::type;
+    static constexpr int lanes = kBytes / sizeof(T);
+    const Layer& layer;
+    V v[parts], sent[parts], fired[parts], current[parts];
+    const T *base, *base_begin;
+    int64_t at;
+    uint32_t* out;
+
+    Neurons(const Layer& l, int64_t place, int first) : layer(l), at(place * l.width + first) {
+        base_begin = (const T*)l.base + place * l.base_place + first;
+        out = l.out + place * l.steps * l.out_words + l.out_word + first / 32;
+        for (int i = 0; i < parts; i++) {
+            v[i] = load<V>((const T*)l.v + at + i * lanes);
+            sent[i] = load<V>((const T*)l.sent + at + i * lanes);
+            if (law == kGraded) fired[i] = load<V>((const T*)l.fired + at + i * lanes);
+            if (sizeof(T) == 8) current[i] = load<V>((const T*)l.current + at + i * lanes);
+        }
+    }
+
+    void keep() {
+        for (int i = 0; i < parts; i++) {
+            store((T*)layer.v + at + i * lanes, v[i]);
+            store((T*)layer.sent + at + i * lanes, sent[i]);
+            if (law == kGraded) store((T*)layer.fired + at + i * lanes, fired[i]);
+            if (sizeof(T) == 8) store((T*)layer.current + at + i * lanes, current[i]);
+        }
+    }
+
+    // Charge what arrives in step t. The order of the operations is the one of the other engines.
+    void charge(const Int* drive, int t) {
+        base = base_begin + t * layer.base_step;
+        const bool silent = !layer.source_count, plain = layer.alpha == 0 && layer.beta == 1;
+        for (int i = 0; i < parts; i++) {
+            if constexpr (sizeof(T) == 8) {
+                V j = load<V>(base + i * lanes);
+                if (!silent) j = to_real(drive[i / 2], i & 1) * layer.unit + j;
+                if (plain) {
+                    v[i] += j;
+                } else {
+                    current[i] = current[i] * layer.alpha + j * (1 - layer.alpha);
+                    v[i] = v[i] * layer.beta + current[i];
+                }
+            } else {
+                v[i] += drive[i] + load<V>(base + i * lanes);
+            }
+        }
+    }
+
+    void write(int plane, int t, uint64_t word) {
+        uint32_t* p = out + plane * layer.out_plane + (int64_t)t * layer.out_words;
+        p[0] = (uint32_t)word;
+        if (parts * lanes == 64) p[1] = (uint32_t)(word >> 32);
+    }
+
+    void step(const Int* drive, int t) {
+        charge(drive, t);
+        const T threshold = (T)layer.threshold, quantum = (T)layer.quantum;
+        if constexpr (law == kGraded) {
+            emit_values(t, quantum);
+        } else {
+            uint64_t word = 0;
+            for (int i = 0; i < parts; i++) {
+                const auto fire = v[i] >= threshold;
+                word |= bits(fire) << (i * lanes);
+                v[i] = law == kZero ? where(fire, V{}, v[i]) : v[i] - where(fire, V{} + quantum, V{});
+                sent[i] += where(fire, V{} + (T)1, V{});
+            }
+            write(0, t, word);
+        }
+    }
+
+    // The value nearest to v out of 0, +-1, +-1/2, ...; negative ones against what was sent only.
+    void emit_values(int t, T quantum) {
+        const int n = layer.values;
+        V s[parts];
+        for (int i = 0; i < parts; i++) {
+            s[i] = V{};
+            T value = quantum;
+            for (int k = 0; k < n; k++, value /= 2) {
+                const T smaller = k + 1 < n ? value / 2 : 0, midpoint = (value + smaller) / 2, growth = value - smaller;
+                s[i] += where(v[i] >= midpoint, V{} + growth, V{});
+                if (layer.takes_back) s[i] -= where((v[i] < -midpoint) & (sent[i] >= value), V{} + growth, V{});
+            }
+            v[i] -= s[i];
+            sent[i] += s[i];
+            fired[i] += where(s[i] != (T)0, V{} + (T)1, V{});
+        }
+        T value = quantum;
+        for (int k = 0; k < n; k++, value /= 2) {
+            uint64_t plus = 0, minus = 0;
+            for (int i = 0; i < parts; i++) {
+                plus |= bits(s[i] == value) << (i * lanes);
+                minus |= bits(s[i] == -value) << (i * lanes);
+            }
+            write(k, t, plus);
+            if (layer.takes_back) write(n + k, t, minus);
+        }
+    }
+};
+
+// kDrive: no neurons, only what would arrive.
+template <class V, int parts> struct Neurons<V, kDrive, parts> {
+    const Layer& layer;
+    int32_t* to;
+    Neurons(const Layer& l, int64_t place, int first) : layer(l), to(l.drive + place * l.width + first) {}
+    void step(const Int* drive, int t) {
+        for (int i = 0; i < parts; i++) store(to + t * layer.drive_step + i * (kBytes / 4), drive[i]);
+    }
+    void keep() {}
+};
+
+// ---------------------------------------------------------------------------------------------------- run
+
+template <class W, class V, Law law, int tile> void run_tile(
+    const Layer& layer, const std::vector<Slot>& slots, const Lists& lists, int64_t place, int first) {
+    constexpr int shorts = tile * 2 / kBytes, ints = 2 * shorts;
+    constexpr int parts = tile * (int)sizeof(typename Element<V>::type) / kBytes;
+    const W* weight = (const W*)layer.weight + (size_t)(first / tile) * (layer.rows + 1) * tile;
+    Neurons<V, law, parts> neurons(layer, place, first);
+    const uint16_t* index = lists.index.data();
+    const int32_t* end = lists.end.data();
+    const int count = (int)slots.size();
+    int begin = 0;
+    for (int t = 0; t < layer.steps; t++) {
+        Int drive[ints] = {};
+        for (int s = 0; s < count; s++) {
+            const int shift = s ? slots[s - 1].level - slots[s].level : 0;
+            if (shift) for (int i = 0; i < ints; i++) drive[i] <<= shift;
+            if (slots[s].negative) add_rows<shorts, true>(drive, weight, index + begin, *end - begin, layer.group);
+            else add_rows<shorts, false>(drive, weight, index + begin, *end - begin, layer.group);
+            begin = *end++;
+        }
+        if (count && slots[count - 1].level) for (int i = 0; i < ints; i++) drive[i] <<= slots[count - 1].level;
+        neurons.step(drive, t);
+    }
+    neurons.keep();
+}
+
+template <class W, class V, Law law, int tile> void run(const Layer& layer) {
+    Listing listing(layer);
+    const int64_t places = (int64_t)layer.out_h * layer.out_w, begin = layer.first * places, end = layer.last * places;
+    // Several places take turns with one tile of weights, so that it stays in the cache.
+    const int64_t together = layer.neurons > tile ? 16 : 1;
+    std::vector<Lists> lists(together);
+    for (int64_t p0 = begin; p0 < end; p0 += together) {
+        const int64_t p1 = std::min(end, p0 + together);
+        for (int64_t p = p0; layer.source_count && p < p1; p++) {
+            const int place = (int)(p % places);
+            listing.list_place(p / places, place / layer.out_w, place % layer.out_w, lists[p - p0]);
+        }
+        for (int first = 0; first < layer.neurons; first += tile)
+            for (int64_t p = p0; p < p1; p++) run_tile<W, V, law, tile>(layer, listing.slots, lists[p - p0], p, first);
+    }
+}
+
+template <class W, class V, Law law> void run_tiled(const Layer& layer) {
+    layer.tile == 64 ? run<W, V, law, 64>(layer) : run<W, V, law, 32>(layer);
+}
+
+template <class W, class V> void run_law(const Layer& layer) {
+    if (layer.law == kSubtract) run_tiled<W, V, kSubtract>(layer);
+    else if (layer.law == kZero) run_tiled<W, V, kZero>(layer);
+    else if (layer.law == kGraded) run_tiled<W, V, kGraded>(layer);
+    else run_tiled<W, Int, kDrive>(layer);
+}
+
+template <class W> void run_membrane(const Layer& layer) {
+    layer.real ? run_law<W, Real>(layer) : run_law<W, Int>(layer);
+}
+
+}  // namespace
+
+extern "C" {
+
+// Changes whenever a structure or the meaning of an argument does.
+int events_version() { return 1; }
+
+// Lanes of a 32-bit vector: how the channels of 16-bit weights are ordered.
+int events_lanes() { return kBytes / 4; }
+
+// Whether this processor runs what this file was compiled for.
+int events_supported() {
+#if defined(EVENTS_AVX512)
+    return __builtin_cpu_supports("avx512vbmi2") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni");
+#elif defined(EVENTS_AVX2)
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
+#else
+    return 1;
+#endif
+}
+
+void events_run(const Layer* layer) {
+    layer->weight_bytes == 2 ? run_membrane<int16_t>(*layer) : run_membrane<int32_t>(*layer);
+}
+
+// Sums of spikes over windows, as binary numbers. `in` and `out` are bit planes, the lowest first: plane q of `out`,
+// of `out_planes`, holds bit q of the sum over the window of sum_p 2^level[p] in[p].
+void events_pool(const uint32_t* in, int64_t in_plane, const int32_t* level, int planes, uint32_t* out, int64_t out_plane,
+                 int out_planes, int64_t first, int64_t last, int in_h, int in_w, int out_h, int out_w, int kernel_h,
+                 int kernel_w, int stride_h, int stride_w, int pad_h, int pad_w, int64_t words) {
+    std::vector<uint32_t> carry(words);
+    for (int64_t b = first; b < last; b++) for (int y = 0; y < out_h; y++) for (int x = 0; x < out_w; x++) {
+        uint32_t* sum = out + ((b * out_h + y) * out_w + x) * words;
+        for (int q = 0; q < out_planes; q++) std::fill_n(sum + q * out_plane, words, 0u);
+        for (int ky = 0; ky < kernel_h; ky++) for (int kx = 0; kx < kernel_w; kx++) {
+            const int iy = y * stride_h - pad_h + ky, ix = x * stride_w - pad_w + kx;
+            if (iy < 0 || iy >= in_h || ix < 0 || ix >= in_w) continue;
+            for (int p = 0; p < planes; p++) {
+                const uint32_t* add = in + p * in_plane + ((b * in_h + iy) * in_w + ix) * words;
+                std::copy_n(add, words, carry.data());
+                for (int q = level[p]; q < out_planes; q++) {
+                    uint32_t* s = sum + q * out_plane;
+                    for (int64_t i = 0; i < words; i++) {
+                        const uint32_t over = s[i] & carry[i];
+                        s[i] ^= carry[i];
+                        carry[i] = over;
+                    }
+                }
+            }
+        }
+    }
+}
+
+// One bit plane of spikes given as numbers, [steps][places][channels]: the bits of those equal to `value`.
+void events_pack(const float* spikes, int64_t steps, int64_t places, int channels, float value, uint32_t* out, int words) {
+    for (int64_t t = 0; t < steps; t++) for (int64_t p = 0; p < places; p++) {
+        const float* from = spikes + (t * places + p) * channels;
+        uint32_t* to = out + (p * steps + t) * words;
+        for (int w = 0; w < words; w++) {
+            uint32_t word = 0;
+            const int n = std::min(32, channels - 32 * w);
+            for (int i = 0; i < n; i++) word |= (uint32_t)(from[32 * w + i] == value) << i;
+            to[w] = word;
+        }
+    }
+}
+
+// Add `value` wherever a bit plane is set, to numbers [steps][places][channels].
+void events_unpack(const uint32_t* in, int64_t steps, int64_t places, int channels, float value, float* spikes, int words) {
+    for (int64_t t = 0; t < steps; t++) for (int64_t p = 0; p < places; p++) {
+        float* to = spikes + (t * places + p) * channels;
+        const uint32_t* from = in + (p * steps + t) * words;
+        for (int c = 0; c < channels; c++) to[c] += (float)((from[c / 32] >> (c % 32)) & 1) * value;
+    }
+}
+
+}  // extern "C"

@@ -1,0 +1,94 @@
+"""The compiled kernel: where it is, and its functions with types.
+
+It is built with the package for several instruction sets, each in a library of its own; the first that this processor
+runs is used. Without a compiler there is none, and the dense engine does everything.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Iterator
+from contextlib import suppress
+from ctypes import POINTER, Structure, c_double, c_float, c_int, c_int32, c_int64, c_void_p
+from functools import cache
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+
+__all__ = ["Layer", "Source", "kernel"]
+
+VERSION = 1
+"""Of the interface: `events_version` in events.cpp."""
+
+_BUILDS = ("avx512", "avx2", "plain")
+"""Fastest first; see `ext-modules` in pyproject.toml."""
+
+
+class Source(Structure):
+    """`Source` of events.cpp."""
+
+    _fields_ = [("bits", c_void_p)] + [
+        (name, c_int32)
+        for name in (
+            "in_h", "in_w", "words", "word_begin", "word_end", "kernel_h", "kernel_w", "stride_h", "stride_w",
+            "pad_h", "pad_w", "dilation_h", "dilation_w", "row", "level", "negative",
+        )
+    ]  # fmt: skip
+
+
+class Layer(Structure):
+    """`Layer` of events.cpp."""
+
+    _fields_ = [
+        ("first", c_int64), ("last", c_int64),
+        ("out_h", c_int32), ("out_w", c_int32), ("steps", c_int32), ("neurons", c_int32), ("width", c_int32),
+        ("sources", POINTER(Source)), ("source_count", c_int32), ("rows", c_int32),
+        ("weight", c_void_p), ("weight_bytes", c_int32), ("group", c_int32),
+        ("tile", c_int32), ("law", c_int32), ("real", c_int32), ("values", c_int32), ("takes_back", c_int32),
+        ("base", c_void_p), ("base_step", c_int64), ("base_place", c_int64),
+        ("unit", c_double), ("alpha", c_double), ("beta", c_double), ("threshold", c_double), ("quantum", c_double),
+        ("v", c_void_p), ("current", c_void_p), ("sent", c_void_p), ("fired", c_void_p),
+        ("out", c_void_p), ("out_plane", c_int64), ("out_words", c_int32), ("out_word", c_int32),
+        ("drive", c_void_p), ("drive_step", c_int64),
+    ]  # fmt: skip
+
+
+@cache
+def kernel() -> ctypes.CDLL | None:
+    """The fastest library that this processor runs, or None where none was built."""
+    for build in _BUILDS:
+        for path in _libraries(build):
+            library = _opened(path)
+            if library is not None and library.events_supported():
+                return library
+    return None
+
+
+def _libraries(build: str) -> Iterator[Path]:
+    """Files of the name: beside this module, then in the installed distribution (a source tree has none of its own)."""
+    pattern = f"_events_{build}.*"
+    folders = [Path(__file__).parent]
+    with suppress(PackageNotFoundError):
+        folders.append(Path(str(distribution("ann2spike").locate_file("convert/simulation/events"))))
+    for folder in folders:
+        yield from (path for path in sorted(folder.glob(pattern)) if path.suffix in (".so", ".dylib", ".pyd", ".dll"))
+
+
+def _opened(path: Path) -> ctypes.CDLL | None:
+    try:
+        library = ctypes.CDLL(str(path))
+        if library.events_version() != VERSION:
+            return None
+    except (OSError, AttributeError):
+        return None
+    library.events_run.argtypes = [POINTER(Layer)]
+    library.events_run.restype = None
+    library.events_pool.argtypes = [
+        c_void_p, c_int64, POINTER(c_int32), c_int, c_void_p, c_int64, c_int, c_int64, c_int64, *[c_int] * 10, c_int64,
+    ]  # fmt: skip
+    library.events_pool.restype = None
+    for name in ("events_pack", "events_unpack"):
+        function = getattr(library, name)
+        function.argtypes = [c_void_p, c_int64, c_int64, c_int, c_float, c_void_p, c_int]
+        function.restype = None
+    library.events_unpack.argtypes = [c_void_p, c_int64, c_int64, c_int, c_float, c_void_p, c_int]
+    return library

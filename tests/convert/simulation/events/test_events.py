@@ -1,0 +1,228 @@
+"""The events engine against the dense one: equality to the last bit, for every build that this machine runs."""
+
+import ctypes
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from convert.errors import ConfigError
+from convert.graph import ir
+from convert.graph.folding import fold
+from convert.graph.ir import Graph
+from convert.graph.semantics import apply
+from convert.network import threshold_balanced
+from convert.neurons.families import Law
+from convert.normalisation.bounds import bounded_thresholds
+from convert.normalisation.scaling import normalise
+from convert.reading.tracing import trace
+from convert.simulation.engine import ENGINES, engines_of, simulate
+from convert.simulation.events import library, plan
+from convert.simulation.events.plan import plan_of
+from convert.simulation.events.planes import packed, pooled
+from convert.simulation.events.weights import _group
+from tests.oracles.conversions import converted, fitted, neurons
+from tests.oracles.graphs import WORDS, grown
+from tests.oracles.networks import NETWORKS
+
+LAWS = (Law(), Law(signed=True), Law(levels=3), Law(reset="zero", v_threshold=1.0), Law(v_threshold=0.3))
+
+pytestmark = pytest.mark.skipif(library.kernel() is None, reason="the kernel is not built here: install the package")
+
+
+@pytest.fixture(params=["avx512", "avx2", "plain"])
+def build(request, monkeypatch):
+    """The kernel for one instruction set, and nothing kept from another."""
+    monkeypatch.setattr(library, "_BUILDS", (request.param,))
+    _forget()
+    if library.kernel() is None:
+        _forget(monkeypatch)
+        pytest.skip(f"{request.param} is not built here, or this processor has not got it")
+    yield request.param
+    _forget(monkeypatch)
+
+
+def _forget(monkeypatch=None):
+    if monkeypatch is not None:
+        monkeypatch.undo()
+    library.kernel.cache_clear()
+    plan._PLANS.clear()
+
+
+def assert_equal(network, x, steps=20, record=None):
+    dense, events = (simulate(network, x, steps, record, seed=3, engine=name) for name in ("dense", "events"))
+    assert torch.equal(dense.output, events.output)
+    assert dense.counts.keys() == events.counts.keys() == events.spikes.keys()
+    for name in dense.counts:
+        assert torch.equal(dense.counts[name].double(), events.counts[name].double()), name
+        assert torch.equal(dense.spikes[name].double(), events.spikes[name].double()), name
+    return events
+
+
+def spiking(module, shape, law=None, neuron="if", seed=0, batch=3):
+    """A network of random weights, and samples."""
+    torch.manual_seed(seed)
+    for layer in module:
+        if isinstance(layer, (nn.Conv2d, nn.Linear)):
+            nn.init.uniform_(layer.weight, -0.1, 0.3)  # few of the neurons are silent
+            nn.init.uniform_(layer.bias, 0.05, 0.2)
+    graph = fold(trace(module, shape).graph)
+    x = torch.rand((batch, *shape))
+    return normalise(graph, fitted(graph, torch.rand((16, *shape))), neurons(neuron, law), 1e-3), x
+
+
+@pytest.mark.parametrize("neuron", ["if", "seed"])
+@pytest.mark.parametrize(
+    "name", ["conv norm average", "residual", "grouped and dilated", "depthwise", "concat", "conv1d"]
+)
+def test_every_build_gives_the_spikes_of_the_dense_engine(build, name, neuron):
+    network, x = converted(name, neuron)
+    assert set(engines_of(network).values()) == {"events"}  # otherwise dense is compared with dense
+    assert float(assert_equal(network, x[:3], 37, (1, 5, 32, 33, 37)).spikes[next(iter(network.sites))].sum()) > 0
+
+
+@pytest.mark.parametrize("law", LAWS)
+@pytest.mark.parametrize("neuron", ["if", "lif", "seed"])
+def test_every_law_agrees_in_every_build(build, law, neuron):
+    module = nn.Sequential(
+        nn.Conv2d(2, 40, 3, padding=1), nn.ReLU(), nn.AvgPool2d(2), nn.Conv2d(40, 70, 3, stride=2), nn.ReLU(),
+        nn.Flatten(), nn.Linear(280, 96), nn.ReLU(), nn.Linear(96, 5),
+    )  # fmt: skip
+    network, x = spiking(module, (2, 10, 10), law, neuron)
+    assert set(engines_of(network).values()) == {"events"}
+    assert_equal(network, x, 20, (7, 20))
+
+
+@pytest.mark.parametrize("input_code", ["constant", "poisson"])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_networks_of_every_kind_agree(name, input_code):
+    network, x = converted(name, "if", input_code=input_code)
+    assert_equal(network, x[:3], 20)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    words=st.lists(st.sampled_from(WORDS), min_size=2, max_size=9), seed=st.integers(0, 10**6),
+    neuron=st.sampled_from(["if", "seed"]), shape=st.sampled_from([(2, 5, 5), (2, 7)]), law=st.sampled_from(LAWS),
+)  # fmt: skip
+def test_random_networks_agree(words, seed, neuron, shape, law):
+    graph = fold(grown([*words, "relu"], seed, shape))
+    network = normalise(graph, bounded_thresholds(graph, 0.0, 0.3, per_channel=True), neurons(neuron, law), 1e-3)
+    assert_equal(network, torch.rand((2, *shape), generator=torch.Generator().manual_seed(seed)))
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    channels=st.sampled_from([1, 3, 31, 32, 33, 64]), out=st.sampled_from([1, 32, 33, 64, 100, 128]),
+    kernel=st.tuples(st.integers(1, 4), st.integers(1, 4)), stride=st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    padding=st.tuples(st.integers(0, 3), st.integers(0, 3)), dilation=st.tuples(st.integers(1, 2), st.integers(1, 2)),
+    seed=st.integers(0, 1000),
+)  # fmt: skip
+def test_windows_of_any_shape_agree(channels, out, kernel, stride, padding, dilation, seed):
+    module = nn.Sequential(
+        nn.Conv2d(1, channels, 1), nn.ReLU(), nn.Conv2d(channels, out, kernel, stride, padding, dilation), nn.ReLU()
+    )
+    network, x = spiking(module, (1, 8, 9), seed=seed, batch=2)
+    assert set(engines_of(network).values()) == {"events"}
+    assert_equal(network, x, 9)
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 30.0])
+def test_large_and_small_weights_agree(build, scale):
+    """Weights beyond 16 bits take another path."""
+    network, x = spiking(
+        nn.Sequential(nn.Linear(6, 70), nn.ReLU(), nn.Linear(70, 40), nn.ReLU(), nn.Linear(40, 3)), (6,)
+    )
+    nodes = [
+        replace(n, op=ir.Linear(torch.round(n.op.weight * scale * 2**14) / 2**14, n.op.bias))
+        if isinstance(n.op, ir.Linear) and n.shape == (40,) else n
+        for n in network.graph
+    ]  # fmt: skip
+    assert_equal(replace(network, graph=Graph(tuple(nodes), network.graph.output)), x, 20)
+
+
+def test_any_sum_of_a_group_of_rows_fits_16_bits():
+    weight = torch.randint(-9000, 9000, (50, 4), generator=torch.Generator().manual_seed(0))
+    group = _group(weight)
+    most, least = (weight.sort(0, descending=order).values[:group].sum(0) for order in (True, False))
+    assert group % 2 == 0
+    assert int(most.max()) < 2**15
+    assert int(least.min()) >= -(2**15)
+    wider_most, wider_least = (weight.sort(0, descending=order).values[: group + 2].sum(0) for order in (True, False))
+    assert int(wider_most.max()) >= 2**15 or int(wider_least.min()) < -(2**15)
+
+
+@pytest.mark.parametrize("values", [(1.0,), (1.0, 0.5, 0.25)])
+def test_planes_keep_and_pool_what_they_are_given(build, values):
+    generator = torch.Generator().manual_seed(0)
+    choice = torch.tensor([0.0, *values, *(-v for v in values)])
+    spikes = choice[torch.randint(len(choice), (5, 2, 37, 6, 4), generator=generator)]
+    planes = packed(spikes, values, signed=True)
+    assert torch.equal(planes.unpacked(), spikes)
+    op = ir.AvgPool((3, 2), (2, 2), (1, 0), divisor=1)
+    expected = apply(op, spikes.flatten(0, 1)).unflatten(0, (5, 2))
+    assert torch.equal(pooled(planes, op, tuple(expected.shape[2:])).unpacked(), expected)
+
+
+def test_flat_spikes_come_back_in_their_shape():
+    spikes = (torch.rand((5, 2, 70), generator=torch.Generator().manual_seed(0)) < 0.3).float()
+    assert torch.equal(packed(spikes, (1.0,), signed=False).unpacked(), spikes)
+    line = (torch.rand((5, 2, 3, 7), generator=torch.Generator().manual_seed(0)) < 0.3).float()
+    assert torch.equal(packed(line, (1.0,), signed=False).unpacked(), line)
+
+
+def test_what_has_no_connections_runs_densely_and_is_said_to():
+    assert set(engines_of(converted("tanh")[0]).values()) == {"dense"}
+    assert set(engines_of(converted("max pool")[0]).values()) == {"dense", "events"}
+    assert set(engines_of(converted("mlp")[0], "dense").values()) == {"dense"}
+
+
+def test_a_plan_is_kept_as_long_as_its_network():
+    network, x = converted("mlp without bias", rule="percentile")
+    simulate(network, x[:1], 3)
+    assert plan_of(network) is plan_of(network)
+
+
+def test_unknown_engines_are_refused():
+    network, x = converted("mlp")
+    with pytest.raises(ConfigError, match="expected one of auto, dense, events"):
+        simulate(network, x[:1], 3, engine="warp")
+    assert ENGINES[0] == "auto"
+
+
+def test_without_a_kernel_all_is_dense(monkeypatch):
+    network, x = converted("mlp")
+    expected = simulate(network, x[:2], 9)
+    monkeypatch.setattr(library, "_BUILDS", ())
+    _forget()
+    try:
+        assert torch.equal(simulate(network, x[:2], 9).output, expected.output)
+        assert set(engines_of(network).values()) == {"dense"}
+        with pytest.raises(ConfigError, match="its kernel was not built"):
+            simulate(network, x[:2], 9, engine="events")
+    finally:
+        _forget(monkeypatch)
+
+
+def test_a_library_of_another_version_is_not_used(monkeypatch):
+    monkeypatch.setattr(library, "VERSION", library.VERSION + 1)
+    library.kernel.cache_clear()
+    try:
+        assert library.kernel() is None
+    finally:
+        monkeypatch.undo()
+        library.kernel.cache_clear()
+
+
+def test_structures_are_those_of_the_kernel():
+    """Sizes as a C compiler lays them out: a pointer and 16 numbers; the rest is held by every other test."""
+    assert ctypes.sizeof(library.Source) == 8 + 16 * 4
+
+
+def test_other_quanta_are_refused():
+    network, x = converted("mlp")
+    with pytest.raises(ValueError, match="quantum other than 1"):
+        simulate(threshold_balanced(network), x[:1], 3, engine="events")
