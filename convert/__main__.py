@@ -122,8 +122,8 @@ ACTIVATION = "For the weights of a plain stack of linear layers: relu, tanh, sig
 TRUST = "Read a TorchScript file, which executes it."
 TASK = "What is scored: classes, binary, labels, regression or heads; auto: by outputs and labels."
 DIAGNOSE = "Also say where and why accuracy was lost, layer by layer, and which command may help."
-CODE = "What spikes mean: rate, or differential: each corrects what was said before (needs --neuron if) [rate]."
 HYBRID = "Keep softmax, layer norm and products of two inputs as floating-point functions at run time."
+CODE = "What spikes mean: rate, or differential: each corrects what was said before (needs --neuron if) [rate]."
 LEVELS = "For --recipe exact: levels of the quantised network [15]."
 AUTO = "Search for a conversion that keeps this: accuracy_drop<=0.5pp or agreement>=99%."
 MINIMISE = f"For --auto: what is to be least: {', '.join(COSTS)}."
@@ -203,7 +203,7 @@ def main(
             "neuron": neuron, "tau_mem_ms": tau_mem_ms, "tau_syn_ms": tau_syn_ms, "dt_ms": dt_ms, "rule": rule,
             "percentile": percentile, "granularity": granularity, "potential_steps": None if potentials else 0,
             "signed": signed, "spike_values": spike_values, "readout_delay": readout_delay, "input_code": input_code,
-            "input_low": low, "input_high": high, "exact_levels": levels, "hybrid": hybrid or None, "code": code,
+            "code": code, "input_low": low, "input_high": high, "exact_levels": levels, "hybrid": hybrid or None,
         }  # fmt: skip
         changes = {option: value for option, value in said.items() if value is not None}
         each = for_steps == "each"

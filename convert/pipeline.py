@@ -88,9 +88,9 @@ def convert(
         The network keeps floating-point functions at run time, and `config.hybrid` does not allow that.
     """
     config = ConvertConfig() if config is None else config
-    config.check_code()
     if not config.hybrid:
         refuse_hybrid(traced.coverage, "the network")
+    config.check_code()
     folded = evened(fold(traced.graph)) if config.exact else fold(traced.graph)
     each = neuron_wise(folded)[0] if config.granularity == "neuron" else frozenset[str]()
     stats = None if calibration is None else observe(folded, calibration, progress=progress, neuron_wise=each)

@@ -30,15 +30,14 @@ _EXACT = (
 )
 
 
-_DIFFERENTIAL = (
-    "J[t] = W S[t] + b; y[t] = (J[t] - J_rest) + r_in[t-1], r_in[t] = r_in[t-1] + (J[t] - J_rest) / t, r_in[0] = J_rest"
-    ": what is received is an estimate, which spikes correct; J_rest is what arrives while nobody fires",
-)
-
-
 _DIFFERENCE = (
     "softmax, layer norm and products of two inputs, F, are difference operators: X += J, send "
     "t F(X / t) - (t - 1) F(X' / (t - 1)) with X' the sum before, so that what was sent adds up to t F(X / t)"
+)
+
+_DIFFERENTIAL = (
+    "J[t] = W S[t] + b; y[t] = (J[t] - J_rest) + r_in[t-1], r_in[t] = r_in[t-1] + (J[t] - J_rest) / t, r_in[0] = J_rest"
+    ": what is received is an estimate, which spikes correct; J_rest is what arrives while nobody fires",
 )
 
 

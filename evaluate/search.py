@@ -12,6 +12,7 @@ from __future__ import annotations
 import itertools
 import json
 import random
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -310,12 +311,18 @@ def _study(storage: str, name: str, space: Mapping[str, Sequence[str | int]]) ->
                 readout = "at once" if recipe(way).config(middle).readout_delay == 0 else "late"
                 study.enqueue_trial(vars(Options(way, middle, "as the recipe", readout)))
     except (SQLAlchemyError, optuna.exceptions.StorageInternalError, ImportError, ValueError) as error:
-        reason = str(error).splitlines()[0]
+        shown = _shown(storage)
+        reason = str(error).splitlines()[0].replace(storage, shown)
         raise ConfigError(
-            f"--auto-storage: {storage} cannot be used ({reason}); expected the URL of a database that can be written, "
+            f"--auto-storage: {shown} cannot be used ({reason}); expected the URL of a database that can be written, "
             "such as sqlite:///search.db"
         ) from error
     return study
+
+
+def _shown(url: str) -> str:
+    """The URL without its password."""
+    return re.sub(r"(//[^/@:]*):.*@", r"\1:***@", url)
 
 
 def _ask(study: optuna.Study, space: Mapping[str, Sequence[str | int]], seed: int) -> optuna.Trial:

@@ -118,3 +118,11 @@ def test_the_choice_is_confirmed_by_the_network_that_was_searched(tmp_path):
     assert record["data"]["split"] == "test" and record["held_out"]["split"] == "train"
     assert run.case["config"]["steps"] == choice.point["steps"]
     assert conversion.config.recipe == choice.point["recipe"]
+
+
+@pytest.mark.parametrize("password", ["hush", "hu/sh@", "h:u"])
+def test_a_storage_that_cannot_be_used_is_named_without_its_password(password):
+    url = f"nosuchdatabase://me:{password}@host/trials"
+    with pytest.raises(ConfigError, match="--auto-storage: nosuchdatabase://me:") as said:
+        search(Bench.open(REQUEST, GOAL), Order(GOAL, "latency", 1, url, {}))
+    assert password not in str(said.value)

@@ -43,7 +43,8 @@ class Plan:
         self.graph = network.graph
         self.emitted = {n.name: found for n in network.graph if (found := values_of(network, n.name)) is not None}
         self.constant = {node.name for node in network.graph} - network.moving()
-        self.sites = {name: site for name, site in network.sites.items() if law_of(site) is not None}
+        rates = network.code == "rate"  # what is received in another code is decoded first
+        self.sites = {name: site for name, site in network.sites.items() if rates and law_of(site) is not None}
         self.known: dict[str, Receiver | None] = {}
 
     def population(self, name: str) -> Receiver | None:
