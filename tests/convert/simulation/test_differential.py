@@ -21,6 +21,7 @@ from convert.normalisation.calibration import calibrate_biases, calibrate_potent
 from convert.normalisation.scaling import normalise
 from convert.simulation import engine
 from convert.simulation.engine import simulate
+from convert.simulation.events.library import kernel
 from convert.simulation.inputs import constant_current
 from convert.simulation.module import SpikingModule
 from convert.simulation.reference import simulate_reference
@@ -203,3 +204,11 @@ def test_a_saturated_clamp_stays_at_its_ceiling():
     assert math.isfinite(float(got.output.abs().max()))
     expected = run(folded("relu6"), 50 * x[:3].double())
     assert float((got.output[-1] - expected).norm() / expected.norm()) < 1.0
+
+
+@pytest.mark.skipif(kernel() is None, reason="the kernel was not built")
+@pytest.mark.parametrize("name", FEW)
+def test_synapses_may_run_by_events(name):
+    network, x = coded(name)
+    assert set(engine.engines_of(network, "events").values()) == {"dense"}  # the neurons
+    assert_same(simulate(network, x[:5], 40, engine="events"), simulate(network, x[:5], 40, engine="dense"))
