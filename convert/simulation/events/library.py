@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Iterator
-from contextlib import suppress
 from ctypes import POINTER, Structure, c_double, c_float, c_int, c_int32, c_int64, c_void_p
 from functools import cache
-from importlib.metadata import PackageNotFoundError, distribution
+from importlib.metadata import distributions
 from pathlib import Path
 
 __all__ = ["Layer", "Source", "kernel"]
@@ -67,8 +66,8 @@ def _libraries(build: str) -> Iterator[Path]:
     """Files of the name: beside this module, then in the installed distribution (a source tree has none of its own)."""
     pattern = f"_events_{build}.*"
     folders = [Path(__file__).parent]
-    with suppress(PackageNotFoundError):
-        folders.append(Path(str(distribution("ann2spike").locate_file("convert/simulation/events"))))
+    for installed in distributions(name="ann2spike"):  # a source tree may have metadata too, and comes first
+        folders.append(Path(str(installed.locate_file("convert/simulation/events"))))
     for folder in folders:
         yield from (path for path in sorted(folder.glob(pattern)) if path.suffix in (".so", ".dylib", ".pyd", ".dll"))
 
