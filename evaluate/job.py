@@ -28,7 +28,7 @@ from convert.reading.models import Model, from_module, open_model
 from convert.reading.sources import Source, identify
 from convert.reading.tracing import Traced
 from convert.recipes import recipe
-from convert.simulation.engine import ENGINES, engines_of
+from convert.simulation.engine import ENGINES, engines_of, kernel_is_missing
 from convert.writing.artefact import load
 from evaluate.assembly import Case, assemble
 from evaluate.diagnosis import diagnose, samples_within
@@ -47,6 +47,12 @@ Report = Callable[[str, int, int], None]
 
 Export = Callable[[SpikingNetwork, Tensor], Sequence[dict[str, Any]]]
 """Called with the spiking network and the scored samples."""
+
+
+_UNBUILT = (
+    "The events engine was not built (no C++ compiler when the package was installed): the simulation ran densely, "
+    "with the same spikes, at many times the cost. Install again where there is a compiler."
+)
 
 
 @dataclass(frozen=True)
@@ -151,13 +157,14 @@ def perform(
             conversion, inputs.x, request.steps, request.seed, memory, request.device, progress, asked, request.engine
         )
     notes = (*prepared.notes, *inputs.notes)
+    steps_through = conversion.snn.code != "exact"
+    if steps_through and kernel_is_missing(request.engine, request.device):
+        notes = (*notes, _UNBUILT)
     run = assemble(prepared.case, conversion, measured, inputs.labels, prepared.seconds, notes, asked)
-    if conversion.snn.code == "rate":
-        ran = engines_of(conversion.snn, request.engine, request.device)
-        run = replace(
-            run,
-            environment=run.environment | {"engine": {k: sorted(ran.values()).count(k) for k in ("events", "dense")}},
-        )
+    if steps_through:
+        ran = list(engines_of(conversion.snn, request.engine, request.device).values())
+        engines = {name: ran.count(name) for name in ("events", "dense")}
+        run = replace(run, environment=run.environment | {"populations_by_engine": engines})
     exports = () if export is None else export(conversion.snn, inputs.x)
     found_wrong = _diagnosis(request, prepared, report) if request.diagnose else {}
     return replace(run, metrics=(*run.metrics, *more), exports=tuple(exports), diagnosis=found_wrong), conversion

@@ -31,6 +31,7 @@ from convert.lattice import Carried, carried, fraction_bits
 from convert.network import SpikingNetwork
 from convert.neurons.leaky import decay
 from convert.simulation.differences import Difference
+from convert.simulation.events.library import kernel
 from convert.simulation.events.plan import Plan, plan_of
 from convert.simulation.events.planes import Planes, packed, pooled
 from convert.simulation.events.populations import Population, Receiver
@@ -38,7 +39,7 @@ from convert.simulation.inputs import constant_current, poisson_spikes
 from convert.simulation.kernels import Decoder, Filter, Maximum, State, channels_last, scan
 from convert.simulation.results import Simulation, check_request, read_out
 
-__all__ = ["ENGINES", "batch_within", "engines_of", "simulate"]
+__all__ = ["ENGINES", "batch_within", "engines_of", "kernel_is_missing", "simulate"]
 
 ENGINES = ("auto", "dense", "events")
 """By events wherever the kernel was built and can; by dense layers; by events, or not at all."""
@@ -116,6 +117,11 @@ _EVENTS_BLOCK = 32
 
 _EVENTS_BYTES = 64
 """Of a neuron's state, its spikes in a block and what they are pooled to."""
+
+
+def kernel_is_missing(engine: str, device: str) -> bool:
+    """Whether all is dense only because the events kernel was not built."""
+    return engine == "auto" and device == "cpu" and kernel() is None
 
 
 def engines_of(network: SpikingNetwork, engine: str = "auto", device: str = "cpu") -> dict[str, str]:

@@ -89,5 +89,4 @@ def _opened(path: Path) -> ctypes.CDLL | None:
         function = getattr(library, name)
         function.argtypes = [c_void_p, c_int64, c_int64, c_int, c_float, c_void_p, c_int]
         function.restype = None
-    library.events_unpack.argtypes = [c_void_p, c_int64, c_int64, c_int, c_float, c_void_p, c_int]
     return library

@@ -45,7 +45,7 @@ class Plan:
         self.constant = {node.name for node in network.graph} - network.moving()
         rates = network.code == "rate"  # what is received in another code is decoded first
         self.sites = {name: site for name, site in network.sites.items() if rates and law_of(site) is not None}
-        self.known: dict[str, Receiver | None] = {}
+        self.known: dict[tuple[str, str], Receiver | None] = {}
 
     def population(self, name: str) -> Receiver | None:
         """What the site `name` receives, where the kernel can run its neurons."""
@@ -60,10 +60,10 @@ class Plan:
 
     def receiver(self, name: str, site: str = "") -> Receiver | None:
         """The receiver of the node `name`, with weights in units that also suit the neurons of `site`."""
-        if name + site not in self.known:
+        if (name, site) not in self.known:
             drive = drive_of(self.graph, name, self.emitted, self.constant)
-            self.known[name + site] = None if drive is None else self._made(name, drive, site)
-        return self.known[name + site]
+            self.known[name, site] = None if drive is None else self._made(name, drive, site)
+        return self.known[name, site]
 
     def _made(self, name: str, drive: Drive, site: str) -> Receiver | None:
         units = {c.source: min(self.emitted[c.source][0]) for c in drive.connections}

@@ -24,6 +24,7 @@ from convert.simulation.events import library, plan
 from convert.simulation.events.plan import plan_of
 from convert.simulation.events.planes import packed, pooled
 from convert.simulation.events.weights import _group
+from evaluate.job import Request, perform
 from tests.oracles.conversions import converted, fitted, neurons
 from tests.oracles.graphs import WORDS, grown
 from tests.oracles.networks import NETWORKS
@@ -205,6 +206,30 @@ def test_without_a_kernel_all_is_dense(monkeypatch):
             simulate(network, x[:2], 9, engine="events")
     finally:
         _forget(monkeypatch)
+
+
+@pytest.mark.parametrize(("builds", "said"), [((), True), (library._BUILDS, False)])
+def test_a_report_says_when_the_kernel_was_not_built(monkeypatch, builds, said):
+    monkeypatch.setattr(library, "_BUILDS", builds)
+    _forget()
+    try:
+        run, _ = perform(Request("zoo:digits-relu", steps=(2,), limit=10, calibration_samples=20))
+    finally:
+        _forget(monkeypatch)
+    assert any("events engine was not built" in note for note in run.notes) == said
+    assert run.environment["populations_by_engine"] == (
+        {"events": 0, "dense": 2} if said else {"events": 2, "dense": 0}
+    )
+
+
+def test_receivers_of_names_that_run_together_are_kept_apart():
+    """A site "b" behind "a", and a node called "ab"."""
+    made = plan_of(converted("mlp")[0])
+    made.known.clear()
+    first, second = list(made.sites)
+    made.population(second)
+    assert made.known.keys() == {(made.graph[second].inputs[0], second)}
+    assert made.population(first) is not made.population(second)
 
 
 def test_a_library_of_another_version_is_not_used(monkeypatch):
