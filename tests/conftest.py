@@ -20,6 +20,18 @@ def pytest_collection_modifyitems(config, items):
                 item.add_marker(pytest.mark.skip(reason="takes minutes; run with --slow"))
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_pycollect_makemodule(module_path, parent):
+    """Networks made while a module is imported get the same weights, whatever else was collected before it."""
+    torch.manual_seed(0)
+
+
 @pytest.fixture(autouse=True)
 def two_threads():
     torch.set_num_threads(2)
+
+
+@pytest.fixture(autouse=True)
+def same_numbers():
+    """A test draws the same numbers alone, among others, and on every machine."""
+    torch.manual_seed(0)

@@ -84,10 +84,11 @@ def test_samples_have_several_sizes_in_every_batch():
 
 
 @pytest.mark.parametrize("batch", [1, 3, 7])
-@pytest.mark.parametrize("layers", [(), (nn.Linear(6, 6), nn.ReLU(), nn.Linear(6, 6), nn.ReLU(), nn.Linear(6, 6))])
+@pytest.mark.parametrize("layers", [0, 3])
 def test_relu6_read_as_relu_is_found(batch, layers):
+    """Weights are drawn here, after the seed: a front drawn with other numbers may never pass 6, and hide the error."""
     torch.manual_seed(0)
-    front = nn.Sequential(*layers)
+    front = nn.Sequential(*(layer for _ in range(layers) for layer in (nn.Linear(6, 6), nn.ReLU())))
     right = nn.Sequential(front, nn.ReLU6(), nn.Linear(6, 3)).eval()
     wrong = nn.Sequential(front, nn.ReLU(), right[2]).eval()
     graph = trace(wrong, (6,)).graph
