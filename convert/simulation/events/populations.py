@@ -25,7 +25,7 @@ from convert.neurons.hard_reset import HardResetNeuron
 from convert.neurons.leaky import LeakyNeuron, decay
 from convert.simulation.events.library import Layer, Source, kernel
 from convert.simulation.events.planes import Planes, geometry, words_of
-from convert.simulation.events.weights import Part
+from convert.simulation.events.weights import Part, listed_level
 from convert.simulation.events.wiring import Drive
 
 __all__ = ["LAWS", "Population", "Receiver", "law_of", "threads"]
@@ -88,17 +88,19 @@ class Receiver:
             spikes = planes[c.source, c.pool]
             in_h, in_w = geometry(spikes.shape)[1:]
             for p, (level, negative) in enumerate(zip(spikes.levels, spikes.negative, strict=True)):
+                listed = level <= listed_level(c)
                 found.append(
                     Source(
                         spikes.bits[p].data_ptr(), in_h, in_w, spikes.bits.shape[-1], *part.words[i],
-                        *c.weight.shape[2:], *c.stride, *c.padding, *c.dilation, part.rows[i], level, int(negative),
+                        *c.weight.shape[2:], *c.stride, *c.padding, *c.dilation, part.rows[i],
+                        0 if listed else level, int(negative), 2**level if listed else 1,
                     )
                 )  # fmt: skip
-        found.sort(key=lambda s: (-s.level, s.negative))
+        found.sort(key=lambda s: (-s.level, s.negative, s.row))
         layer = Layer(
             first=0, last=batch, out_h=height, out_w=width, steps=steps, neurons=part.neurons, width=self.width,
             source_count=len(found), rows=part.weight.shape[1] - 1, weight=part.weight.data_ptr(),
-            weight_bytes=part.weight.element_size(), group=part.group, tile=part.tile,
+            weight_bytes=part.weight.element_size(), together=part.together, tile=part.tile,
         )  # fmt: skip
         layer.sources = (Source * len(found))(*found)
         return layer
