@@ -9,11 +9,8 @@ from __future__ import annotations
 
 import ctypes
 import math
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache, partial
-from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -28,7 +25,7 @@ from convert.simulation.events.planes import Planes, geometry, words_of
 from convert.simulation.events.weights import Part, listed_level
 from convert.simulation.events.wiring import Drive
 
-__all__ = ["LAWS", "Population", "Receiver", "law_of", "threads"]
+__all__ = ["LAWS", "Population", "Receiver", "law_of"]
 
 LAWS = {LeakyNeuron: 1, HardResetNeuron: 2, GradedNeuron: 3}
 """Neurons that the kernel knows -> `Law` of events.cpp."""
@@ -76,7 +73,7 @@ class Receiver:
             layer.law = _DRIVE
             layer.drive = out.data_ptr() + 4 * part.first
             layer.drive_step = out.stride(0)
-            _run(layer, batch)
+            _run(layer)
         image = out[..., :channels].unflatten(2, (height, width)).movedim(-1, 2).double().mul_(2.0**-self.bits)
         return image.reshape(steps, batch, *self.shape)
 
@@ -126,9 +123,11 @@ class Population:
     dt_s: float
     real: bool = field(init=False)
     state: dict[str, Tensor] = field(init=False)
+    left: Tensor = field(init=False)
 
     def __post_init__(self) -> None:
         """Choose the membrane's type, and start."""
+        self.left = torch.zeros((), dtype=torch.float64)
         neuron, receiver = self.site.neuron, self.receiver
         self.law = law_of(self.site)
         self.beta, self.alpha = decay(self.dt_s, neuron.tau_mem_s), decay(self.dt_s, neuron.tau_syn_s)
@@ -193,10 +192,18 @@ class Population:
                 setattr(layer, name, tensor.data_ptr() + at)
             layer.out, layer.out_plane = out.data_ptr(), out.stride(0)
             layer.out_words, layer.out_word = words, part.first // 32
-            _run(layer, self.batch)
+            _run(layer)
         both = (*levels, *levels) if signed else tuple(levels)
         negative = tuple(i >= len(levels) for i in range(count))
         return Planes(out, both, negative, min(self.values), receiver.shape)
+
+    def keep(self, index: Tensor) -> None:
+        """Go on with some of the samples."""
+        everyone = self.emitted()
+        self.batch = len(index)
+        self.state = {name: value[index] for name, value in self.state.items()}
+        self.resting = self.resting[index] if self.stride else self.resting
+        self.left = everyone - (self.emitted() - self.left)
 
     def counts(self) -> Tensor:
         """Sum of the values sent by every neuron, (batch, *shape) in float32, which holds it exactly."""
@@ -204,9 +211,9 @@ class Population:
         return self._image(self.state["sent"].float()) * worth
 
     def emitted(self) -> Tensor:
-        """Number of spikes, summed over the batch: (*shape) in float64."""
+        """Number of spikes, summed over all samples that there were: (*shape) in float64."""
         spikes = self.state["fired" if "fired" in self.state else "sent"]
-        return self._image(spikes.float().sum(0, keepdim=True))[0].double()
+        return self._image(spikes.double().sum(0, keepdim=True))[0] + self.left
 
     def _image(self, values: Tensor) -> Tensor:
         """Values of the neurons of each place, (n, places, width), in the shape of the population."""
@@ -214,29 +221,7 @@ class Population:
         return values[..., :channels].transpose(1, 2).reshape(len(values), *self.receiver.shape)
 
 
-def _run(layer: Layer, batch: int) -> None:
-    """The kernel on all samples, shared among threads."""
+def _run(layer: Layer) -> None:
     library = kernel()
     assert library is not None  # there is a receiver
-    calls: list[Callable[[], None]] = []
-    for first, last in threads(batch):
-        mine = Layer.from_buffer_copy(layer)
-        mine.first, mine.last = first, last
-        calls.append(partial(library.events_run, ctypes.byref(mine)))
-    if len(calls) == 1:
-        calls[0]()
-    else:
-        for done in [_pool().submit(call) for call in calls]:
-            done.result()
-
-
-def threads(batch: int) -> Sequence[tuple[int, int]]:
-    """The samples of each thread: as many threads as torch is told to use."""
-    count = max(1, min(torch.get_num_threads(), batch))
-    edges = [batch * i // count for i in range(count + 1)]
-    return list(pairwise(edges))
-
-
-@cache
-def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(thread_name_prefix="events")
+    library.events_run(ctypes.byref(layer))
