@@ -153,21 +153,24 @@ class Run:
 
     def population(self, name: str) -> Population | None:
         """The neurons of the site `name`, where the kernel runs them."""
-        receiver = None if self.plan is None else self.plan.population(name)
-        if receiver is None:
+        neurons = None if self.plan is None else self.plan.population(name)
+        if neurons is None:
             return None
         if name not in self.populations:
-            self.populations[name] = Population(
-                receiver, self.network.sites[name], self.base(receiver), len(self.x), self.steps, self.network.dt_s
-            )
+            base = self.base(neurons.receiver) if neurons.receiver.drive.constant else None
+            self.populations[name] = Population(neurons, base, len(self.x), self.steps)
         return self.populations[name]
 
     def base(self, receiver: Receiver) -> Tensor:
         """The drive of `receiver` without spikes: (neurons,), or (batch, *shape) where a constant input adds to it."""
         bias = receiver.drive.bias
+        silent = not bool(bias.any())
         for name in receiver.drive.constant:
             value = self.static[name]
-            bias = (bias.reshape(-1, *[1] * (value.ndim - 2)) if bias.ndim == 1 else bias) + value
+            if silent:
+                bias, silent = value, False
+            else:
+                bias = (bias.reshape(-1, *[1] * (value.ndim - 2)) if bias.ndim == 1 else bias) + value
         return bias
 
     def note(self, name: str, spikes: Tensor, signed: bool) -> None:

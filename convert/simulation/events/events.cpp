@@ -157,7 +157,7 @@ struct Layer {
     double unit;                     // real: quanta in a lattice unit
     double alpha, beta, threshold, quantum;  // threshold and quantum in the membrane's unit
     void* v;                         // [samples][places][width], the first neuron that is run
-    double* current;                 // the same, real only: synaptic current
+    double* current;                 // the same, real only, with leak or filter: synaptic current
     void* sent;                      // sum of what was emitted, in the membrane's unit (kSubtract, kZero: in spikes)
     void* fired;                     // graded: number of spikes
     uint32_t* out;                   // [plane][samples][places][steps][out_words]
@@ -355,15 +355,17 @@ template <class V, Law law, int parts> struct Neurons {
     const T *base, *base_begin;
     int64_t at;
     uint32_t* out;
+    const bool plain;  // neither leak nor synaptic current
 
-    Neurons(const Layer& l, int64_t place, int first) : layer(l), at(place * l.width + first) {
+    Neurons(const Layer& l, int64_t place, int first)
+        : layer(l), at(place * l.width + first), plain(l.alpha == 0 && l.beta == 1) {
         base_begin = (const T*)l.base + place * l.base_place + first;
         out = l.out + place * l.steps * l.out_words + l.out_word + first / 32;
         for (int i = 0; i < parts; i++) {
             v[i] = load<V>((const T*)l.v + at + i * lanes);
             sent[i] = load<V>((const T*)l.sent + at + i * lanes);
             if (law == kGraded) fired[i] = load<V>((const T*)l.fired + at + i * lanes);
-            if (sizeof(T) == 8) current[i] = load<V>((const T*)l.current + at + i * lanes);
+            if (sizeof(T) == 8 && !plain) current[i] = load<V>((const T*)l.current + at + i * lanes);
         }
     }
 
@@ -372,14 +374,14 @@ template <class V, Law law, int parts> struct Neurons {
             store((T*)layer.v + at + i * lanes, v[i]);
             store((T*)layer.sent + at + i * lanes, sent[i]);
             if (law == kGraded) store((T*)layer.fired + at + i * lanes, fired[i]);
-            if (sizeof(T) == 8) store((T*)layer.current + at + i * lanes, current[i]);
+            if (sizeof(T) == 8 && !plain) store((T*)layer.current + at + i * lanes, current[i]);
         }
     }
 
     // Charge what arrives in step t. The order of the operations is the one of the other engines.
     void charge(const Int* drive, int t) {
         base = base_begin + t * layer.base_step;
-        const bool silent = !layer.source_count, plain = layer.alpha == 0 && layer.beta == 1;
+        const bool silent = !layer.source_count;
         for (int i = 0; i < parts; i++) {
             if constexpr (sizeof(T) == 8) {
                 V j = load<V>(base + i * lanes);
