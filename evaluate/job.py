@@ -40,7 +40,9 @@ from evaluate.remedies import verdict
 from evaluate.runner import measure
 from evaluate.tasks import TASKS, Plan, plan
 
-__all__ = ["Export", "Report", "Request", "inspect", "perform", "read_model", "wanted"]
+__all__ = [
+    "Export", "Prepared", "Report", "Request", "inspect", "perform", "prepare", "read_model", "run_prepared", "wanted",
+]  # fmt: skip
 
 Report = Callable[[str, int, int], None]
 """Called with the stage, the samples done since the last call, and how many the stage has in all."""
@@ -140,7 +142,28 @@ def perform(
     ConvertError, zoo.ZooError, EvaluateError
         An unsupported model is refused before any data are loaded.
     """
-    prepared = _reopened(request) or _converted(request, report)
+    prepared = prepare(request, report)
+    return run_prepared(request, prepared, report, export), prepared.conversion
+
+
+def prepare(request: Request, report: Report = lambda stage, done, total: None) -> Prepared:
+    """Read and convert, and load the samples: everything before the spiking network runs.
+
+    Raises
+    ------
+    ConvertError, zoo.ZooError, EvaluateError
+        As `perform`.
+    """
+    return _reopened(request) or _converted(request, report)
+
+
+def run_prepared(
+    request: Request,
+    prepared: Prepared,
+    report: Report = lambda stage, done, total: None,
+    export: Export | None = None,
+) -> Run:
+    """Run both networks, and compare; parameters as of `perform`."""
     conversion, inputs = prepared.conversion, prepared.inputs
     total = len(inputs.x)
 
@@ -167,10 +190,10 @@ def perform(
         run = replace(run, environment=run.environment | {"populations_by_engine": engines})
     exports = () if export is None else export(conversion.snn, inputs.x)
     found_wrong = _diagnosis(request, prepared, report) if request.diagnose else {}
-    return replace(run, metrics=(*run.metrics, *more), exports=tuple(exports), diagnosis=found_wrong), conversion
+    return replace(run, metrics=(*run.metrics, *more), exports=tuple(exports), diagnosis=found_wrong)
 
 
-def _diagnosis(request: Request, prepared: _Prepared, report: Report) -> dict[str, Any]:
+def _diagnosis(request: Request, prepared: Prepared, report: Report) -> dict[str, Any]:
     """Where and why accuracy was lost, or why there is nothing to say.
 
     It looks at calibration samples, the last ones first: who chose a remedy on the scored ones would tune to them.
@@ -191,7 +214,7 @@ def _diagnosis(request: Request, prepared: _Prepared, report: Report) -> dict[st
 
 
 @dataclass(frozen=True, eq=False)
-class _Prepared:
+class Prepared:
     """A spiking network with the samples it will run on."""
 
     conversion: Conversion
@@ -202,7 +225,7 @@ class _Prepared:
     notes: tuple[str, ...]
 
 
-def _reopened(request: Request) -> _Prepared | None:
+def _reopened(request: Request) -> Prepared | None:
     """The spiking network in an artefact; None where the model is another kind of file."""
     source = None if request.model.startswith("zoo:") else identify(Path(request.model))
     if source is None or source.kind != "snn":
@@ -219,7 +242,7 @@ def _reopened(request: Request) -> _Prepared | None:
     conversion = reopened(network)
     asked = plan(request.task, heads_of(conversion.folded), inputs.labels)
     case = _case(request, _described_file(source, network), inputs)
-    return _Prepared(conversion, inputs, case, asked, seconds, _origin(network))
+    return Prepared(conversion, inputs, case, asked, seconds, _origin(network))
 
 
 def _refuse_conversion_options(request: Request) -> None:
@@ -255,7 +278,7 @@ def _origin(network: SpikingNetwork) -> tuple[str, ...]:
     )
 
 
-def _converted(request: Request, report: Report) -> _Prepared:
+def _converted(request: Request, report: Report) -> Prepared:
     begin = time.perf_counter()
     model, traced, shape, notes = read_model(request)
     read = time.perf_counter()
@@ -264,7 +287,7 @@ def _converted(request: Request, report: Report) -> _Prepared:
     conversion = _convert(request, model, traced, inputs, report)
     seconds = {"read": read - begin, "convert": time.perf_counter() - read}
     case = _case(request, _described(model, request.hints), inputs)
-    return _Prepared(conversion, inputs, case, asked, seconds, (*model.notes, *notes))
+    return Prepared(conversion, inputs, case, asked, seconds, (*model.notes, *notes))
 
 
 def read_model(request: Request) -> tuple[Model, Traced, tuple[int, ...], tuple[str, ...]]:

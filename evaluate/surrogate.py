@@ -96,7 +96,7 @@ class Surrogate:
         self.arrived: dict[str, Tensor] = {}
         self.currents: dict[str, Tensor] = {}
         self.filtered_sums: dict[str, Tensor] = {}
-        self.spreads: dict[str, Tensor] = {}
+        self.flicker: dict[str, Tensor] = {}
         self.begin = self.end = 0
         self.statics: dict[str, Tensor] = {}
         self.lanes: dict[tuple[str, str], Tensor] = {}
@@ -182,12 +182,23 @@ class Surrogate:
             self.states[node.name] = site.neuron.start(torch.zeros_like(came) + site.initial.float())
             self.sent[node.name] = self.spikes[node.name] = torch.zeros_like(came)
         k, threshold = self.end - self.begin, site.threshold.float()
+        net, fired = torch.zeros_like(came), torch.zeros_like(came)
         for part, drive in self._drives(node, charge, k):
             self.states[node.name], value, spikes = leap(
                 site.neuron, self.states[node.name], drive, part, self.network.dt_s, threshold
             )
-            self.sent[node.name] = self.sent[node.name] + value
-            self.spikes[node.name] = self.spikes[node.name] + spikes
+            net, fired = net + value, fired + spikes
+        self.sent[node.name] = self.sent[node.name] + net
+        if site.neuron.signed and self.network.code == "rate":
+            fired = self._with_corrections(node, net, fired, k)
+        self.spikes[node.name] = self.spikes[node.name] + fired
+
+    def _with_corrections(self, node: Node, net: Tensor, fired: Tensor, k: int) -> Tensor:
+        """Spikes of a leap, those included that only make up for others: as many in each step as between pieces."""
+        extra = (fired - (net.abs() / _unit(self.network, node.name)).clamp(max=k)).clamp(min=0)
+        extra = extra * (k / min(k, self.parts))
+        self.flicker[node.name] = (extra / k).mean(0, keepdim=True)
+        return (fired + extra * (1 - min(k, self.parts) / k)).clamp(max=k)
 
     def _drives(self, node: Node, charge: Tensor, k: int) -> Iterator[tuple[int, Tensor]]:
         """The leap in pieces: their steps, and the mean drive of each."""
@@ -219,8 +230,13 @@ class Surrogate:
             rate = (self.x.abs() / scale).clamp(max=1)
             return (rate * (1 - rate)).mean(0, keepdim=True) * (self.end - self.begin) / self.parts
         if node.name in self.network.sites:
-            rate, neuron = self._lane("raw", node.name).abs(), self.network.sites[node.name].neuron
-            unit = neuron.values[-1] if isinstance(neuron, GradedNeuron) else 1.0
-            uneven = ((rate > 0) & (rate < 1)).float().mean(0, keepdim=True)
-            return uneven * (_ROUNDING * unit**2)
+            rate = self._lane("raw", node.name).abs()
+            uneven = ((rate > 0) & (rate < 1)).float().mean(0, keepdim=True) * _ROUNDING
+            return (uneven + self.flicker.get(node.name, 0.0)) * _unit(self.network, node.name) ** 2
         return spread_of(node, [self._spread(self.graph[name]) for name in node.inputs])
+
+
+def _unit(network: SpikingNetwork, name: str) -> float:
+    """The least value of a spike."""
+    neuron = network.sites[name].neuron
+    return neuron.values[-1] if isinstance(neuron, GradedNeuron) else 1.0
