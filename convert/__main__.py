@@ -44,7 +44,8 @@ from evaluate.comparison import Aim, compare
 from evaluate.errors import EvaluateError
 from evaluate.fidelity import export_nir
 from evaluate.goals import COSTS, read_goal
-from evaluate.job import Request, inspect, perform
+from evaluate.job import Request, inspect, perform, prepare
+from evaluate.prediction import predict
 from evaluate.records import Run, write_atomically, write_run
 from evaluate.search import Order, as_record, best_so_far, choose, confirming, search
 from evaluate.trials import Bench
@@ -81,6 +82,10 @@ EXAMPLES = """Examples:
 \b
   python -m convert model.pt --check
       what would become of every operation, in seconds; exit status 2 if it cannot be converted
+
+\b
+  python -m convert zoo:fashion-cnn-relu --predict --limit 500
+      accuracy and spikes at each number of steps, estimated without simulating, and how wrong that is known to be
 
 \b
   python -m convert model.snn/snn.safetensors --data npz:test.npz
@@ -122,6 +127,7 @@ ACTIVATION = "For the weights of a plain stack of linear layers: relu, tanh, sig
 TRUST = "Read a TorchScript file, which executes it."
 TASK = "What is scored: classes, binary, labels, regression or heads; auto: by outputs and labels."
 DIAGNOSE = "Also say where and why accuracy was lost, layer by layer, and which command may help."
+PREDICT = "Only estimate accuracy and spikes at --steps, without simulating; nothing is written."
 HYBRID = "Keep softmax, layer norm and products of two inputs as floating-point functions at run time."
 CODE = "What spikes mean: rate, or differential: each corrects what was said before (needs --neuron if) [rate]."
 LEVELS = "For --recipe exact: levels of the quantised network [15]."
@@ -187,6 +193,7 @@ def main(
         bool, typer.Option("--check", help="Only say what would become of every operation; no data are loaded.")
     ] = False,
     diagnose: Annotated[bool, typer.Option("--diagnose", help=DIAGNOSE)] = False,
+    predict_only: Annotated[bool, typer.Option("--predict", help=PREDICT)] = False,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Output folder. Default: MODEL.snn")] = None,
     nir: Annotated[bool, typer.Option("--nir", help=NIR)] = False,
     json_output: Annotated[
@@ -218,6 +225,11 @@ def main(
             shlex.join(["python", "-m", "convert", *sys.argv[1:]]), task, Hints(arch, activation, trust),
             diagnose, engine,
         )  # fmt: skip
+        if predict_only:
+            idle = {"--check": check, "--diagnose": diagnose, "--nir": nir, "--out": out, "--auto": auto,
+                    "--recipe all": recipe_name == "all", "--for-steps each": each, "--engine": engine != "auto",
+                    "--device": device != "cpu", "--memory-mb": memory_mb != Request.memory_mb}  # fmt: skip
+            _predict(request, [option for option, given in idle.items() if given], json_output)
         if check:
             _check(request, json_output)
         folder = out or _folder(model)
@@ -334,6 +346,25 @@ def _check(request: Request, json_output: bool) -> NoReturn:
     found = inspect(request)
     sys.stdout.write(found.to_json() if json_output else found.to_text())
     raise SystemExit(0 if found.converts else 2)
+
+
+def _predict(request: Request, idle: Sequence[str], json_output: bool) -> NoReturn:
+    """Print what a simulation is expected to say; options that only a simulation or another job needs are refused."""
+    if idle:
+        raise ConfigError(
+            f"{', '.join(idle)}: got it with --predict, which neither simulates nor writes; expected --predict without "
+            "it: leave one of them out"
+        )
+    with _bars() as bars:
+        report = partial(_advance, bars, {}, "")
+        prepared = prepare(request, report)
+        x = prepared.inputs.x
+        found = predict(
+            prepared.conversion, x, request.steps, prepared.asked, request.seed,
+            lambda n: report("predict", n, len(x)),
+        )  # fmt: skip
+    sys.stdout.write(found.to_json() if json_output else found.to_text())
+    raise SystemExit(0)
 
 
 def _folder(model: str) -> Path:

@@ -12,6 +12,7 @@ would say, and not what other samples would.
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -34,8 +35,8 @@ from evaluate.tasks import Plan
 
 __all__ = ["Point", "Prediction", "predict", "refuse_unpredictable"]
 
-_BATCH = 32
-"""Samples at a time: with the seed, they decide what is drawn at random."""
+_ROOM = 1 << 20
+"""Values of the widest node that are held at a time; with the seed, it decides what is drawn at random."""
 
 
 @dataclass(frozen=True)
@@ -195,8 +196,9 @@ def predict(
     said: dict[int, list[npt.NDArray[Any]]] = {t: [] for t in asked_steps}
     spikes: dict[int, dict[str, Tensor]] = {t: {} for t in asked_steps}
     seconds = {"ann": 0.0, "surrogate": 0.0}
-    for start in range(0, len(x), _BATCH):
-        part = x[start : start + _BATCH]
+    size = _batch(network)
+    for start in range(0, len(x), size):
+        part = x[start : start + size]
         begin = time.perf_counter()
         if analog is not None:
             ann.append(asked.answers(analog(part))[0])
@@ -218,6 +220,12 @@ def predict(
     points = tuple(scores.point(t, np.concatenate(said[t]), spikes[t]) for t in asked_steps)
     return Prediction(conversion.config.recipe, len(x), scores.right(scores.ann), points, len(ends), seconds,
                       _notes(conversion))  # fmt: skip
+
+
+def _batch(network: SpikingNetwork) -> int:
+    """A power of two."""
+    widest = max(math.prod(node.shape) for node in network.graph)
+    return 1 << max(0, (_ROOM // widest).bit_length() - 1)
 
 
 def _notes(conversion: Conversion) -> tuple[str, ...]:

@@ -102,8 +102,12 @@ def read(file: Path = FILE) -> tuple[Measured, ...]:
     """The entries of `file`; none where there is no file."""
     if not file.exists():
         return ()
-    entries = tomllib.loads(file.read_text())["measured"]
-    return tuple(Measured(**{k: tuple(v) if isinstance(v, list) else v for k, v in entry.items()}) for entry in entries)
+    entries: list[dict[str, Any]] = tomllib.loads(file.read_text())["measured"]
+    return tuple(Measured(**{k: _frozen(v) for k, v in entry.items()}) for entry in entries)
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
 
 
 @cache

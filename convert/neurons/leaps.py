@@ -7,7 +7,7 @@ leaky                the first spike after t_1 = ln((D - v) / (D - V_th)) / -ln(
                      P = ln((D - c + 1) / (D - c)) / -ln(beta) steps, c = V_th + d / 2: in steps of finite length V
                      passes the threshold by d / 2 on average, and the leak takes its part of that; none if D < V_th
 reset to zero        one every ceil(V_th / d) steps (leaky: ceil(ln(D / (D - V_th)) / -ln(beta)))
-signed, graded       the same in units of the least value u, of both signs, down to the credit: s = u round((v + k d) / u)
+signed, graded       the same in units of the least value u, of both signs, down to the credit
 adaptive             s q(r) = v + k d, with r the mean of the rates before and after; solved by iteration
 tracking             s = (n f(A / n) / lam - beta^k S) k / g, g = (1 - beta^k) / (1 - beta): what the curve asks for
 differential         r grows by round_u(v + k (d - r)) / t if more than the dead zone is owed
@@ -72,6 +72,7 @@ def leap(neuron: LeakyNeuron, state: Any, drive: Tensor, steps: int, dt_s: float
 
 def _single(neuron: LeakyNeuron, state: Any, drive: Tensor, dt_s: float, threshold: Tensor) -> Leap:
     quantum = torch.ones((), dtype=drive.dtype)
+    after: Any
     if isinstance(neuron, TrackingNeuron):
         after, spikes = neuron.step(state, drive, quantum, dt_s, threshold)
     else:
@@ -101,7 +102,7 @@ def _fired(v: Tensor, d: Tensor, k: int, beta: float, v_threshold: float, most: 
     free = beta**k * v + goal * (1 - beta**k)
     since = (k - first - (s - 1) * period).clamp(min=0)
     between = goal - (goal - v_threshold + 1) * torch.exp(-pace * since)
-    end = between.where(s > 0, free).where(~full, free - (1 - beta**s.clamp(max=k)) / (1 - beta) * most)
+    end = between.where(s > 0, free).where(~full, free - (1 - beta ** s.clamp(max=k)) / (1 - beta) * most)
     return s + waiting, end
 
 
@@ -155,9 +156,7 @@ def _adaptive(neuron: AdaptiveNeuron, state: AdaptiveState, d: Tensor, k: int, b
     return AdaptiveState(v, (state.rate * state.steps + s) / after, after), s, s.abs()
 
 
-def _tracking(
-    neuron: TrackingNeuron, state: TrackingState, d: Tensor, k: int, beta: float, threshold: Tensor
-) -> Leap:
+def _tracking(neuron: TrackingNeuron, state: TrackingState, d: Tensor, k: int, beta: float, threshold: Tensor) -> Leap:
     gain = (1 - beta**k) / (1 - beta) if beta < 1 else float(k)
     charge, window = beta**k * state.charge + gain * d, beta**k * state.window + gain
     left = beta**k * state.count
