@@ -204,6 +204,14 @@ class Neurons:
         step = max(receiver.bound + float(receiver.drive.bias.abs().max()), 1.0)
         return int((2.0 ** (31 - receiver.bits) - float(self.site.initial.abs().max())) / step) - 2
 
+    def bytes_per_sample(self, steps: int) -> int:
+        """Of the state, and of the spikes of a block of `steps`, with what they are pooled to."""
+        arrays = 2 + 2 * (self.law >= LAWS[GradedNeuron]) + 2 * (self.decays != (0.0, 1.0)) + 2  # what comes out, too
+        if self.receiver.drive.maximum is not None:
+            arrays += 2 * math.prod(self.receiver.window()["pool"])
+        planes = len(self.values) * (2 if self.signed else 1) * 3
+        return math.prod(self.room) * ((4 if self.most_steps else 8) * arrays + planes * steps // 8)
+
 
 @dataclass(eq=False)
 class Population:
