@@ -30,13 +30,14 @@ _BUSY = 0.9
 _METHOD = (
     "Every case ran in a process of its own, with as many threads as stated (OMP_NUM_THREADS and torch): torch's idle "
     "workers spin, and a process that has used two threads is a biased place to measure one.",
-    "Within it, contestants were timed in turn, once a round, and each round began with another one. Calls shorter than "
-    f"{1000 * SHORTEST_S:g} ms were repeated within a timing. All got the same samples, steps and batch, without "
+    "Within it, contestants were timed in turn, once a round, and each round began with another one. Calls shorter "
+    f"than {1000 * SHORTEST_S:g} ms were repeated within a timing. All got the same samples, steps and batch, without "
     "gradients.",
-    "ratio: a contestant's time (wall clock) over that of the ANN's forward pass in the same round; the median over the "
-    "rounds. cpu_ratio: the same in processor time, which other processes disturb less, but idle workers count. The "
-    "interval is that of order statistics (David and Nagaraja 2003, section 7.1), 95 % from six rounds on; it says how "
-    "sure the median is in this process on this machine, not how far another machine would differ.",
+    "ratio: a contestant's time (wall clock) over that of the ANN's forward pass in the same round; the median over "
+    "the rounds. cpu_ratio: the same in processor time, which other processes disturb less; idle workers that spin "
+    "count. Intervals of medians are those of order statistics (David and Nagaraja 2003, section 7.1), 95 % from six "
+    "rounds on, with fewer the whole range; they say how sure the median is in this process on this machine, not how "
+    "far another machine would differ.",
     "The ANN is the network as it came: its batch norms are not folded, nothing is compiled.",
     "Of a peer with several modes the fastest was taken, by trials before the rounds. Its accuracy is not compared.",
     "The firing rate is spikes per neuron and step, the mean over all neurons that spike; the input is a constant "
@@ -61,7 +62,7 @@ def assemble_benchmark(request: BenchmarkRequest, records: Sequence[dict[str, An
     identity = {"kind": KIND, "config": options, "code": environ.get("git") or environ["packages"]}
     notes = [f"{record['label']}: could not be measured: {record['failed']}" for record in failed]
     if len(records) < asked:
-        notes.append(f"Interrupted: {len(records)} of {asked} cases were measured.")
+        notes.append(f"Unfinished: {len(records)} of {asked} cases were measured.")
     notes += [note for row in rows for note in row.notes()]
     return Run(
         id=content_hash(identity),
@@ -70,7 +71,7 @@ def assemble_benchmark(request: BenchmarkRequest, records: Sequence[dict[str, An
             "config": options,
             "conversion": config_of(request.neuron).as_record(),
             "command": request.command,
-        },  # fmt: skip
+        },
         metrics=tuple(metric for row in rows for metric in row.metrics()),
         curves={
             "cases": [row.as_row() for row in rows],

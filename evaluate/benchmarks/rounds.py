@@ -85,7 +85,7 @@ def interleave(
 
 
 def ratios(ours: Sequence[float], base: Sequence[float]) -> tuple[float, ...]:
-    """ours / base, round by round.
+    """One contestant's times over another's, round by round.
 
     >>> ratios([2.0, 6.0], [1.0, 2.0])
     (2.0, 3.0)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -124,7 +125,7 @@ def _perceptron(name: str, batch: int, seed: int) -> Subject:
     sizes = _sizes(name)
     layers: list[nn.Module] = [nn.Flatten()]
     with torch.random.fork_rng(devices=[]):  # torch draws weights of its own, which are not kept
-        for before, after in zip(sizes, sizes[1:], strict=False):
+        for before, after in pairwise(sizes):
             layers += [nn.Linear(before, after), nn.ReLU()]
     module = _drawn(nn.Sequential(*layers[:-1]), seed)
     data = _DATA.get(sizes[0])

@@ -12,8 +12,11 @@ import os
 import sys
 from typing import Any
 
+from convert.errors import ConvertError
+from evaluate.benchmarks.measuring import measure_case
 from evaluate.benchmarks.request import BenchmarkRequest, Case
 from evaluate.errors import EvaluateError
+from zoo.errors import ZooError
 
 __all__ = ["main"]
 
@@ -28,22 +31,18 @@ def main() -> None:
         channel.flush()
 
     asked = json.load(sys.stdin)
-    lists = {key: tuple(value) if isinstance(value, list) else value for key, value in asked["request"].items()}
+    options: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in asked["request"].items()
+    }
     try:
-        from convert.errors import ConvertError
-        from evaluate.benchmarks.measuring import measure_case
-        from zoo.errors import ZooError
-
-        try:
-            record = measure_case(
-                Case(**asked["case"]),
-                BenchmarkRequest(**lists),
-                lambda what, done, total: send(what=what, done=done, total=total),
-            )
-        except (ConvertError, ZooError, EvaluateError) as error:
-            send(refused=str(error))
-        else:
-            send(result=record)
+        record = measure_case(
+            Case(**asked["case"]),
+            BenchmarkRequest(**options),
+            lambda what, done, total: send(what=what, done=done, total=total),
+        )
+        send(result=record)
+    except (ConvertError, ZooError, EvaluateError) as error:
+        send(refused=str(error))
     except BrokenPipeError:  # nobody waits for the answer any more
         os._exit(1)
 
