@@ -23,9 +23,12 @@ from typing import Any, Literal
 
 from evaluate.errors import RunFileError
 
-__all__ = ["SCHEMA", "Metric", "Run", "content_hash", "read_run", "write_atomically", "write_run"]
+__all__ = ["BENCHMARK", "SCHEMA", "Metric", "Run", "content_hash", "read_run", "write_atomically", "write_run"]
 
 SCHEMA = "ann2spike.run/1"
+
+BENCHMARK = "benchmark"
+"""What ``kind`` is in the case of a run that tells of speed; the case of a conversion has none."""
 
 Better = Literal["higher", "lower", "neither"]
 

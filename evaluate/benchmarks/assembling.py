@@ -16,13 +16,10 @@ from evaluate.benchmarks.request import BenchmarkRequest, Case
 from evaluate.benchmarks.rounds import SHORTEST_S, ratios
 from evaluate.contenders.peers import PEERS, peer_version
 from evaluate.environment import environment
-from evaluate.records import Metric, Run, content_hash
+from evaluate.records import BENCHMARK, Metric, Run, content_hash
 from evaluate.statistics import median_interval
 
-__all__ = ["KIND", "assemble_benchmark"]
-
-KIND = "benchmark"
-"""Under ``kind`` in the case of such a run."""
+__all__ = ["assemble_benchmark"]
 
 _BUSY = 0.9
 """Processor time per thread and second of wall clock below which a measurement of one thread was disturbed."""
@@ -59,7 +56,7 @@ def assemble_benchmark(request: BenchmarkRequest, records: Sequence[dict[str, An
     failed = [record for record in records if "failed" in record]
     environ = environment()
     options = request.as_record()
-    identity = {"kind": KIND, "config": options, "code": environ.get("git") or environ["packages"]}
+    identity = {"kind": BENCHMARK, "config": options, "code": environ.get("git") or environ["packages"]}
     notes = [f"{record['label']}: could not be measured: {record['failed']}" for record in failed]
     if len(records) < asked:
         notes.append(f"Unfinished: {len(records)} of {asked} cases were measured.")
@@ -67,7 +64,7 @@ def assemble_benchmark(request: BenchmarkRequest, records: Sequence[dict[str, An
     return Run(
         id=content_hash(identity),
         case={
-            "kind": KIND,
+            "kind": BENCHMARK,
             "config": options,
             "conversion": config_of(request.neuron).as_record(),
             "command": request.command,
@@ -79,7 +76,7 @@ def assemble_benchmark(request: BenchmarkRequest, records: Sequence[dict[str, An
         },
         layers=(),
         assumptions={"method": list(_METHOD)},
-        environment=environ | {"peers": {name: peer_version(name) for name in PEERS}},
+        environment=environ | {"torch_threads": None, "peers": {name: peer_version(name) for name in PEERS}},
         notes=tuple(notes),
     )
 

@@ -7,12 +7,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from evaluate.benchmarks.assembling import KIND, assemble_benchmark
+from evaluate.benchmarks.assembling import assemble_benchmark
 from evaluate.benchmarks.measuring import Progress
 from evaluate.benchmarks.process import run_case
 from evaluate.benchmarks.request import BenchmarkRequest, Case, cases
 from evaluate.errors import BenchmarkError, RunFileError
-from evaluate.records import Run, read_run, write_run
+from evaluate.records import BENCHMARK, Run, read_run, write_run
 
 __all__ = ["Measure", "claim_folder", "run_benchmark"]
 
@@ -43,7 +43,7 @@ def claim_folder(folder: Path) -> Path:
 
 def _is_ours(folder: Path) -> bool:
     try:
-        return read_run(folder).case.get("kind") == KIND
+        return read_run(folder).case.get("kind") == BENCHMARK
     except RunFileError:
         return False
 
