@@ -17,7 +17,7 @@ import json
 import math
 import os
 import tempfile
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -162,8 +162,9 @@ def read_run(path: Path | str) -> Run:
 
 
 def _metric(record: dict[str, Any]) -> Metric:
-    """The metric as JSON has it; run files before timings have no observations."""
-    return Metric(**record | {"observations": tuple(record.get("observations", ()))})
+    """The metric that JSON has as `record`: its lists are tuples here."""
+    found = Metric(**record)
+    return replace(found, observations=tuple(found.observations))
 
 
 def write_run(run: Run, path: Path) -> None:

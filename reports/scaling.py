@@ -11,7 +11,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 
 from evaluate.records import Run
 from reports.canvas import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, VERMILION, draw, literal
@@ -102,7 +102,7 @@ def _paint(figure: Figure, groups: dict[str, dict[str, list[Point]]], axis: str)
         for name, points in group.items():
             _curve(axes, name, points)
         axes.axhline(1, color=BLACK, linestyle=":", linewidth=1.2)
-        _log_axes(axes, axis)
+        _log_axes(axes, axis, sorted({point.x for points in group.values() for point in points}))
         axes.set_title(literal(title), fontsize=9)
     for axes in grid[len(groups) :]:
         axes.set_axis_off()
@@ -118,15 +118,14 @@ def _curve(axes: Axes, name: str, points: list[Point]) -> None:
     axes.vlines(x, [p.low for p in points], [p.high for p in points], color=colour, linewidth=1.1, alpha=0.75)
 
 
-def _log_axes(axes: Axes, axis: str) -> None:
-    """Powers of two below, plain numbers at the side."""
-    axes.set_xscale("log", base=10 if axis == "rate" else 2)
+def _log_axes(axes: Axes, axis: str, values: list[float]) -> None:
+    """Plain numbers on both axes; below, those that were measured."""
+    axes.set_xscale("log")
     axes.set_yscale("log")
-    if axis == "rate":
-        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)) if axis == "rate" else FixedLocator(values))
     axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     for each in (axes.xaxis, axes.yaxis):
         each.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        each.set_minor_formatter(NullFormatter())
+        each.set_minor_locator(NullLocator())
     axes.set_xlabel(AXES[axis])
     axes.set_ylabel("time / ANN's forward pass", color=GREY)

@@ -36,7 +36,8 @@ _METHOD = (
     "rounds on, with fewer the whole range; they say how sure the median is in this process on this machine, not how "
     "far another machine would differ.",
     "The ANN is the network as it came: its batch norms are not folded, nothing is compiled.",
-    "Of a peer with several modes the fastest was taken, by trials before the rounds. Its accuracy is not compared.",
+    "Of a peer with several modes the fastest was taken, by trials before the rounds. Its accuracy is not compared. "
+    "Peers set thresholds of their own and are left out where ours are scaled.",
     "The firing rate is spikes per neuron and step, the mean over all neurons that spike; the input is a constant "
     "current and is not counted. Time follows it, so a ratio without its rate says nothing.",
 )

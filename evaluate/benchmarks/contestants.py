@@ -18,7 +18,6 @@ from convert.normalisation.scaling import normalise
 from convert.pipeline import convert
 from convert.reading.tracing import trace
 from convert.simulation.engine import engines_of, simulate
-from evaluate.benchmarks.request import Case
 from evaluate.benchmarks.subjects import Subject
 from evaluate.contenders.peers import PEERS, peer_version
 from evaluate.contenders.prepared import Prepared
@@ -100,7 +99,7 @@ def ours(network: SpikingNetwork, x: Tensor, steps: int, engine: str) -> Contest
     return Contestant(engine, lambda: simulate(network, x, steps, engine=engine), facts)
 
 
-def peer(name: str, subject: Subject, case: Case) -> Contestant:
+def peer(name: str, subject: Subject, steps: int) -> Contestant:
     """The peer `name` in its fastest mode.
 
     Raises
@@ -108,10 +107,8 @@ def peer(name: str, subject: Subject, case: Case) -> Contestant:
     PeerError
         It does not run the network; the message is its own.
     """
-    if case.threshold_scale != 1:
-        raise PeerError("not run: it sets thresholds of its own")
     try:
-        prepared = PEERS[name](subject.module, subject.calibration, subject.x, case.steps)
+        prepared = PEERS[name](subject.module, subject.calibration, subject.x, steps)
         rate = prepared.rate()
         taken = {mode: _trial(run) for mode, run in prepared.modes.items()}
     except PeerError:

@@ -50,10 +50,15 @@ def measure_case(
     network = spiking(subject, config_of(request.neuron), case.threshold_scale)
     contestants: dict[str, Contestant] = {"ann": forward(subject)}
     refusals: dict[str, str] = {}
-    for name in (*request.engines, *request.contenders):
+    peers = request.contenders if case.threshold_scale == 1 else ()  # they set thresholds of their own
+    for name in (*request.engines, *peers):
         progress(f"warming up {name}", 0, 0)
         try:
-            made = ours(network, subject.x, case.steps, name) if name in request.engines else peer(name, subject, case)
+            made = (
+                ours(network, subject.x, case.steps, name)
+                if name in request.engines
+                else peer(name, subject, case.steps)
+            )
         except (PeerError, ConvertError) as error:
             refusals[name] = " ".join(str(error).split())[:_LONGEST_MESSAGE]
         else:

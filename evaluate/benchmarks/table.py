@@ -22,7 +22,8 @@ def benchmark_text(run: Run) -> str:
         of = [by_case.get((case["label"], name), {}) for name in (ANN, *names)]
         rate = next((run.metric(line["metrics"]["rate"]).value for line in of[1:] if "metrics" in line), None)
         ann = run.metric(of[0]["metrics"]["seconds"]).value
-        name = case["network"] + (" *" if case["weights"] == "random" else "")
+        scaled = "" if case["threshold_scale"] == 1 else f", thresholds x{case['threshold_scale']:g}"
+        name = case["network"] + (" *" if case["weights"] == "random" else "") + scaled
         rows.append(
             [name, case["steps"], case["batch"], case["threads"], "" if rate is None else f"{rate:.1%}",
              f"{1000 * (ann or 0.0):.3g} ms", *(_cell(run, line) for line in of[1:])]
