@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -19,7 +18,6 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
-    TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -98,7 +96,7 @@ def bench(
 
     Interleaved rounds, medians with intervals, as ratios, with the firing rate of every case. Writes run.json.
     """
-    path = None
+    bars = _Bars()
     try:
         request = BenchmarkRequest(
             _names(networks), _integers("--steps", steps), _integers("--batch", batch or ""),
@@ -107,12 +105,13 @@ def bench(
             shlex.join(["python", "-m", "evaluate", *sys.argv[1:]]),
         )  # fmt: skip
         path = claim_folder(out)
-        with _bars() as begin:
-            run = run_benchmark(request, path, begin)
+        with bars.progress:
+            run = run_benchmark(request, path, bars.begin)
     except (ConvertError, ZooError, EvaluateError) as error:
         _fail(str(error))
     except KeyboardInterrupt:
-        kept = f"finished cases are kept in {path}" if path is not None and path.exists() else "nothing was finished"
+        cases = "1 case is" if bars.finished == 1 else f"{bars.finished} cases are"
+        kept = f"{cases} kept in {out / 'run.json'}" if bars.finished else "nothing was written"
         notice.print(f"evaluate: interrupted; {kept}", markup=False, soft_wrap=True)
         raise SystemExit(130) from None
     sys.stdout.write(run.to_json() if json_output else f"{benchmark_text(run)}\nRun file: {path}\n")
@@ -135,24 +134,26 @@ def _fail(message: str) -> NoReturn:
     raise SystemExit(2) from None
 
 
-@contextmanager
-def _bars() -> Iterator[Callable[[int, int, Case], Callable[[str, int, int], None]]]:
+class _Bars:
     """Bars on standard error: one for the cases, one for what runs in the case."""
-    columns = (TextColumn("{task.description}"), BarColumn(bar_width=20), MofNCompleteColumn(), TimeElapsedColumn(),
-               TextColumn("left"), TimeRemainingColumn())  # fmt: skip
-    with Progress(*columns, console=notice, transient=True) as bars:
-        cases, inner = bars.add_task("cases", total=None), bars.add_task("starting", total=None)
 
-        def begin(done: int, total: int, case: Case) -> Callable[[str, int, int], None]:
-            bars.update(cases, completed=done, total=total)
-            bars.reset(inner, total=None, description=f"{case.label}: starting")
-            return partial(_advance, bars, inner, case.label)
+    def __init__(self) -> None:
+        columns = (TextColumn("{task.description}"), BarColumn(bar_width=20), MofNCompleteColumn(), TimeElapsedColumn(),
+                   TextColumn("left"), TimeRemainingColumn())  # fmt: skip
+        self.progress = Progress(*columns, console=notice, transient=True)
+        self.cases = self.progress.add_task("cases", total=None)
+        self.inner = self.progress.add_task("starting", total=None)
+        self.finished = 0
 
-        yield begin
+    def begin(self, finished: int, total: int, case: Case) -> Callable[[str, int, int], None]:
+        """The next case begins; what is returned moves its own bar."""
+        self.finished = finished
+        self.progress.update(self.cases, completed=finished, total=total)
+        self.progress.reset(self.inner, total=None, description=f"{case.label}: starting")
+        return partial(self._advance, case.label)
 
-
-def _advance(bars: Progress, task: TaskID, label: str, what: str, done: int, total: int) -> None:
-    bars.update(task, description=f"{label}: {what}", completed=done, total=total or None)
+    def _advance(self, label: str, what: str, done: int, total: int) -> None:
+        self.progress.update(self.inner, description=f"{label}: {what}", completed=done, total=total or None)
 
 
 if __name__ == "__main__":

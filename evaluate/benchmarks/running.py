@@ -59,7 +59,8 @@ def run_benchmark(
     Parameters
     ----------
     begin : callable
-        Called with the number of cases done, of all, and the one that begins; what it returns is told of its progress.
+        Called with the number of cases that are on disk, of all that were asked for, and the one that begins; what it
+        returns is told of its progress.
 
     Raises
     ------
@@ -69,9 +70,9 @@ def run_benchmark(
     asked = cases(request)
     records: list[dict[str, Any]] = []
     run = None
-    for done, case in enumerate(asked):
+    for case in asked:
         try:
-            records.append(measure(case, request, begin(done, len(asked), case)))
+            records.append(measure(case, request, begin(0 if run is None else len(records), len(asked), case)))
         except BenchmarkError as error:
             records.append({"label": case.label, **asdict(case), "failed": str(error).removeprefix(f"{case.label}: ")})
         if any("failed" not in record for record in records):
