@@ -12,7 +12,7 @@ from convert.neurons.adaptive import AdaptiveNeuron
 from convert.neurons.graded import GradedNeuron, halving
 from convert.neurons.tracking import TrackingNeuron
 from convert.simulation.events.library import kernel
-from convert.simulation.events.populations import LAWS, Receiver, law_of
+from convert.simulation.events.populations import LAWS, Neurons, Receiver, law_of
 from convert.simulation.events.weights import MOST_ROWS, bits_of, parts_of, reach
 from convert.simulation.events.wiring import Drive, drive_of
 
@@ -37,7 +37,7 @@ def values_of(network: SpikingNetwork, name: str) -> tuple[tuple[float, ...], bo
 
 
 class Plan:
-    """Receivers of a network by node, each made when it is first asked for."""
+    """Receivers and populations of a network by node, each made when it is first asked for."""
 
     def __init__(self, network: SpikingNetwork) -> None:
         self.graph = network.graph
@@ -45,11 +45,16 @@ class Plan:
         self.constant = {node.name for node in network.graph} - network.moving()
         rates = network.code == "rate"  # what is received in another code is decoded first
         self.sites = {name: site for name, site in network.sites.items() if rates and law_of(site) is not None}
+        self.dt_s = network.dt_s
         self.known: dict[tuple[str, str], Receiver | None] = {}
+        self.neurons: dict[str, Neurons | None] = {}
 
-    def population(self, name: str) -> Receiver | None:
-        """What the site `name` receives, where the kernel can run its neurons."""
-        return self.receiver(self.graph[name].inputs[0], name) if name in self.sites else None
+    def population(self, name: str) -> Neurons | None:
+        """The neurons of the site `name`, with what they receive, where the kernel can run them."""
+        if name not in self.neurons:
+            receiver = self.receiver(self.graph[name].inputs[0], name) if name in self.sites else None
+            self.neurons[name] = None if receiver is None else Neurons(receiver, self.sites[name], self.dt_s)
+        return self.neurons[name]
 
     def layer(self, name: str) -> Receiver | None:
         """What the node `name` carries, where that is a sum of the weights of spikes."""
