@@ -22,7 +22,10 @@ from evaluate.statistics import median_interval
 __all__ = ["assemble_benchmark"]
 
 _BUSY = 0.9
-"""Processor time per thread and second of wall clock below which a measurement of one thread was disturbed."""
+"""Processors in use, however many threads there are, below which something else was in the way."""
+
+_UNSTEADY = 1.5
+"""Upper over lower end of the interval of the ANN's time above which a case is not to be trusted."""
 
 _METHOD = (
     "Every case ran in a process of its own, with as many threads as stated (OMP_NUM_THREADS and torch): torch's idle "
@@ -134,10 +137,14 @@ class _CaseRows:
     def notes(self) -> Iterator[str]:
         """That something else was using the processor."""
         slowest = min(found["cores"] for found in self.found.values())
-        if self.case.threads == 1 and slowest < _BUSY:
+        if slowest < _BUSY:
             yield (
                 f"{self.case.label}: the machine was busy: a contestant had the processor for {slowest:.0%} of the time"
             )
+        span = median_interval(self.found[ANN]["wall_s"])
+        if span.low > 0 and span.high > _UNSTEADY * span.low:
+            low, high = (f"{1000 * end:,.1f}" for end in (span.low, span.high))
+            yield f"{self.case.label}: unsteady, the ANN itself took {low} to {high} ms; measure on an idle machine"
 
     def _name(self, what: str, contestant: str) -> str:
         return f"{'' if what == 'rate' else 'time.'}{what}[{contestant}; {self.case.label}]"

@@ -20,10 +20,10 @@ def asked() -> BenchmarkRequest:
 
 @pytest.fixture
 def record_of() -> Record:
-    """Rounds in which the ANN takes 1, 2 and 4 seconds, our engines 4 and 2 times that, a peer 10 times."""
+    """Rounds in which the ANN takes 2, 2.25 and 2.5 seconds, our engines 4 and 2 times that, a peer 10 times."""
 
     def contestant(factor: float, cores: float, **facts: Any) -> dict[str, Any]:
-        wall = tuple(factor * second for second in (1.0, 2.0, 4.0))
+        wall = tuple(factor * second for second in (2.0, 2.25, 2.5))
         cpu = tuple(cores * second for second in wall)
         return {**facts, "wall_s": wall, "cpu_s": cpu, "calls": 1, "cores": cores}
 
