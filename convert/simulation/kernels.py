@@ -272,7 +272,7 @@ class Maximum:
 
     def __call__(self, drive: Tensor) -> Tensor:
         """The pooled block, (steps, batch, *pooled shape) in float64."""
-        sums = torch.cumsum(drive.double(), dim=0).add_(self.sums)
+        sums = torch.cumsum(torch.cat([self.sums[None], drive.double()]), dim=0)[1:]  # one by one, whatever the block
         pooled = apply(self.op, sums.flatten(0, 1)).unflatten(0, sums.shape[:2])
         growth = torch.diff(pooled, dim=0, prepend=self.best[None])
         self.sums, self.best = sums[-1], pooled[-1]

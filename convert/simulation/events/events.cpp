@@ -25,6 +25,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
+#include <limits>
 #include <vector>
 
 #if defined(__x86_64__)
@@ -165,6 +166,10 @@ struct Layer {
     int32_t out_words, out_word;     // words of the population, and the first one written here
     int32_t* drive;                  // kDrive: [steps][samples][places][width]
     int64_t drive_step;
+    int32_t line_h, line_w;          // places of the weighted layer: out_h, out_w, or more, if it is max-pooled
+    int32_t pool_h, pool_w, pool_stride_h, pool_stride_w, pool_pad_h, pool_pad_w, pool_dilation_h, pool_dilation_w;
+    void* sums;                      // max-pooled: sums of drive, [samples][places][pool_h * pool_w][width]
+    double* currents;                // and their synaptic currents, real only, with a filter
 };
 
 }  // extern "C"
@@ -223,7 +228,7 @@ struct Listing {
     std::vector<Word> words;             // of the line that is being listed
     std::vector<size_t> first_word;      // of each column, and one more
 
-    explicit Listing(const Layer& l) : layer(l), places(l.out_w) {
+    explicit Listing(const Layer& l) : layer(l), places(l.line_w) {
         for (int i = 0; i < l.source_count; i++) {
             const Source& s = l.sources[i];
             const bool opens = slots.empty() || slots.back().level != s.level || slots.back().negative != (s.negative != 0);
@@ -346,6 +351,15 @@ template <> struct Element<Real> { using type = double; };
 inline Int where(Int mask, Int a, Int b) { return mask ? a : b; }
 inline Real where(Long mask, Real a, Real b) { return mask ? a : b; }
 
+// Part i of the drive, in the membrane's unit.
+inline Int arriving(const Layer&, const Int* drive, const int32_t* base, int i) {
+    return drive[i] + load<Int>(base + i * (kBytes / 4));
+}
+inline Real arriving(const Layer& layer, const Int* drive, const double* base, int i) {
+    const Real rest = load<Real>(base + i * (kBytes / 8));
+    return layer.source_count ? to_real(drive[i / 2], i & 1) * layer.unit + rest : rest;
+}
+
 // The neurons of one tile at one place, their potentials in registers. V is Int (lattice units) or Real (quanta).
 template <class V, Law law, int parts> struct Neurons {
     using T = typename Element<V>::type;
@@ -381,20 +395,25 @@ template <class V, Law law, int parts> struct Neurons {
     // Charge what arrives in step t. The order of the operations is the one of the other engines.
     void charge(const Int* drive, int t) {
         base = base_begin + t * layer.base_step;
-        const bool silent = !layer.source_count;
         for (int i = 0; i < parts; i++) {
+            V j = arriving(layer, drive, base, i);
             if constexpr (sizeof(T) == 8) {
-                V j = load<V>(base + i * lanes);
-                if (!silent) j = to_real(drive[i / 2], i & 1) * layer.unit + j;
-                if (plain) {
-                    v[i] += j;
-                } else {
+                if (!plain) {
                     current[i] = current[i] * layer.alpha + j * (1 - layer.alpha);
-                    v[i] = v[i] * layer.beta + current[i];
+                    v[i] = v[i] * layer.beta;
+                    j = current[i];
                 }
-            } else {
-                v[i] += drive[i] + load<V>(base + i * lanes);
             }
+            v[i] += j;
+        }
+    }
+
+    // The same for what is left of it behind a maximum, which comes after the synapse.
+    void charge_growth(const V* growth) {
+        for (int i = 0; i < parts; i++) {
+            if constexpr (sizeof(T) == 8)
+                if (!plain) v[i] = v[i] * layer.beta;
+            v[i] += growth[i];
         }
     }
 
@@ -406,6 +425,10 @@ template <class V, Law law, int parts> struct Neurons {
 
     void step(const Int* drive, int t) {
         charge(drive, t);
+        emit(t);
+    }
+
+    void emit(int t) {
         const T threshold = (T)layer.threshold, quantum = (T)layer.quantum;
         if constexpr (law == kGraded) {
             emit_values(t, quantum);
@@ -455,10 +478,61 @@ template <class V, int parts> struct Neurons<V, kDrive, parts> {
     const Layer& layer;
     int32_t* to;
     Neurons(const Layer& l, int64_t place, int first) : layer(l), to(l.drive + place * l.width + first) {}
+    void charge_growth(const V*) {}
+    void emit(int) {}
     void step(const Int* drive, int t) {
         for (int i = 0; i < parts; i++) store(to + t * layer.drive_step + i * (kBytes / 4), drive[i]);
     }
     void keep() {}
+};
+
+// Max pooling of what has arrived so far: the neurons get the growth of the largest of the sums of a window.
+template <class V, int parts> struct Maximum {
+    using T = typename Element<V>::type;
+    static constexpr int lanes = kBytes / sizeof(T);
+    const Layer& layer;
+    const T* base;
+    int64_t at;
+    V best[parts], largest[parts];
+
+    Maximum(const Layer& l, int64_t place, int first, const std::vector<int>& window)
+        : layer(l), base((const T*)l.base + first), at(place * l.pool_h * l.pool_w * l.width + first) {
+        begin();
+        for (int j : window)
+            for (int i = 0; i < parts; i++) raise(i, load<V>((const T*)layer.sums + at + j * layer.width + i * lanes));
+        for (int i = 0; i < parts; i++) best[i] = largest[i];
+        begin();
+    }
+
+    void begin() {
+        for (int i = 0; i < parts; i++) largest[i] = V{} + std::numeric_limits<T>::lowest();
+    }
+    void raise(int i, V sum) { largest[i] = where(sum > largest[i], sum, largest[i]); }
+
+    // What arrives at place j of the window.
+    void add(int j, const Int* drive) {
+        for (int i = 0; i < parts; i++) {
+            const int64_t k = at + (int64_t)j * layer.width + i * lanes;
+            V x = arriving(layer, drive, base, i);
+            if constexpr (sizeof(T) == 8) {
+                if (layer.alpha != 0) {
+                    x = load<V>(layer.currents + k) * layer.alpha + x * (1 - layer.alpha);
+                    store(layer.currents + k, x);
+                }
+            }
+            const V sum = load<V>((const T*)layer.sums + k) + x;
+            store((T*)layer.sums + k, sum);
+            raise(i, sum);
+        }
+    }
+
+    void grow(V* growth) {
+        for (int i = 0; i < parts; i++) {
+            growth[i] = largest[i] - best[i];
+            best[i] = largest[i];
+        }
+        begin();
+    }
 };
 
 // ---------------------------------------------------------------------------------------------------- run
@@ -476,30 +550,86 @@ void seen_from(int x, const Layer& layer, const Listing& listing, const Line* li
     }
 }
 
+// What arrives in step t from all sources.
+template <class W, int shorts, int together>
+inline void sum_rows(Int* drive, const std::vector<Slot>& slots, const std::vector<Rows<W>>& sources, int t) {
+    constexpr int ints = 2 * shorts;
+    int level = 0;
+    for (const Rows<W>& rows : sources) {
+        const Slot slot = slots[rows.slot];
+        if (slot.level < level) for (int i = 0; i < ints; i++) drive[i] <<= level - slot.level;
+        level = slot.level;
+        const int32_t* start = rows.start + t * rows.stride;
+        const uint16_t *from = rows.index + start[0], *to = rows.index + start[rows.window];
+        if (slot.negative) add_rows<shorts, together, true>(drive, rows, from, to);
+        else add_rows<shorts, together, false>(drive, rows, from, to);
+    }
+    if (level) for (int i = 0; i < ints; i++) drive[i] <<= level;
+}
+
 template <class W, class V, Law law, int tile, int together>
 void run_tile(const Layer& layer, const std::vector<Slot>& slots, const std::vector<Rows<W>>& sources, int64_t place, int first) {
-    constexpr int shorts = tile * 2 / kBytes, ints = 2 * shorts;
-    constexpr int parts = tile * (int)sizeof(typename Element<V>::type) / kBytes;
+    constexpr int shorts = tile * 2 / kBytes, parts = tile * (int)sizeof(typename Element<V>::type) / kBytes;
     Neurons<V, law, parts> neurons(layer, place, first);
     for (int t = 0; t < layer.steps; t++) {
-        Int drive[ints] = {};
-        int level = 0;
-        for (const Rows<W>& rows : sources) {
-            const Slot slot = slots[rows.slot];
-            if (slot.level < level) for (int i = 0; i < ints; i++) drive[i] <<= level - slot.level;
-            level = slot.level;
-            const int32_t* start = rows.start + t * rows.stride;
-            const uint16_t *from = rows.index + start[0], *to = rows.index + start[rows.window];
-            if (slot.negative) add_rows<shorts, together, true>(drive, rows, from, to);
-            else add_rows<shorts, together, false>(drive, rows, from, to);
-        }
-        if (level) for (int i = 0; i < ints; i++) drive[i] <<= level;
+        Int drive[2 * shorts] = {};
+        sum_rows<W, shorts, together>(drive, slots, sources, t);
         neurons.step(drive, t);
     }
     neurons.keep();
 }
 
+// The same behind a max pooling: `sources` of each place of the window, which are numbered in `window`.
+template <class W, class V, Law law, int tile, int together>
+void run_tile(const Layer& layer, const std::vector<Slot>& slots, const std::vector<std::vector<Rows<W>>>& sources,
+              const std::vector<int>& window, int64_t place, int first) {
+    constexpr int shorts = tile * 2 / kBytes, parts = tile * (int)sizeof(typename Element<V>::type) / kBytes;
+    Neurons<V, law, parts> neurons(layer, place, first);
+    Maximum<V, parts> maximum(layer, place, first, window);
+    for (int t = 0; t < layer.steps; t++) {
+        for (size_t k = 0; k < window.size(); k++) {
+            Int drive[2 * shorts] = {};
+            sum_rows<W, shorts, together>(drive, slots, sources[k], t);
+            maximum.add(window[k], drive);
+        }
+        V growth[parts];
+        maximum.grow(growth);
+        neurons.charge_growth(growth);
+        neurons.emit(t);
+    }
+    neurons.keep();
+}
+
+template <class W, class V, Law law, int tile, int together> void run_pooled(const Layer& layer) {
+    Listing listing(layer);  // the caller has seen to it that no line is cut
+    const size_t beams = listing.beams.size();
+    std::vector<Line> lines(layer.pool_h * beams);
+    std::vector<std::vector<Rows<W>>> sources(layer.pool_h * layer.pool_w);
+    std::vector<int> window;
+    for (int64_t l = layer.first * layer.out_h; l < layer.last * layer.out_h; l++) {
+        const int top = (int)(l % layer.out_h) * layer.pool_stride_h - layer.pool_pad_h;
+        for (int a = 0; a < layer.pool_h; a++) {
+            const int y = top + a * layer.pool_dilation_h;
+            for (size_t b = 0; b < beams && 0 <= y && y < layer.line_h; b++)
+                listing.list_line(listing.beams[b], l / layer.out_h, y, 0, lines[a * beams + b]);
+        }
+        for (int first = 0; first < layer.neurons; first += tile)
+            for (int px = 0; px < layer.out_w; px++) {
+                window.clear();
+                for (int j = 0; j < layer.pool_h * layer.pool_w; j++) {
+                    const int a = j / layer.pool_w, y = top + a * layer.pool_dilation_h;
+                    const int x = px * layer.pool_stride_w - layer.pool_pad_w + j % layer.pool_w * layer.pool_dilation_w;
+                    if (y < 0 || y >= layer.line_h || x < 0 || x >= layer.line_w) continue;
+                    seen_from<W, tile>(x, layer, listing, lines.data() + a * beams, first, sources[window.size()]);
+                    window.push_back(j);
+                }
+                run_tile<W, V, law, tile, together>(layer, listing.slots, sources, window, l * layer.out_w + px, first);
+            }
+    }
+}
+
 template <class W, class V, Law law, int tile, int together> void run(const Layer& layer) {
+    if (layer.pool_h) return run_pooled<W, V, law, tile, together>(layer);
     Listing listing(layer);
     const size_t beams = listing.beams.size();
     const int wide = listing.places, in_line = (layer.out_w + wide - 1) / wide;
@@ -569,7 +699,7 @@ inline void add_digits(const uint32_t* add, uint32_t* digit, int64_t plane, int 
 extern "C" {
 
 // Changes whenever a structure or the meaning of an argument does.
-int events_version() { return 2; }
+int events_version() { return 3; }
 
 // What the caller's structures must measure.
 int events_size_of_source() { return sizeof(Source); }

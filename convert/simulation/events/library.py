@@ -15,7 +15,7 @@ from pathlib import Path
 
 __all__ = ["Layer", "Source", "kernel"]
 
-VERSION = 2
+VERSION = 3
 """Of the interface: `events_version` in events.cpp."""
 
 _BUILDS = ("avx512", "avx2", "plain")
@@ -48,6 +48,9 @@ class Layer(Structure):
         ("v", c_void_p), ("current", c_void_p), ("sent", c_void_p), ("fired", c_void_p),
         ("out", c_void_p), ("out_plane", c_int64), ("out_words", c_int32), ("out_word", c_int32),
         ("drive", c_void_p), ("drive_step", c_int64),
+        ("line_h", c_int32), ("line_w", c_int32), ("pool_h", c_int32), ("pool_w", c_int32),
+        ("pool_stride_h", c_int32), ("pool_stride_w", c_int32), ("pool_pad_h", c_int32), ("pool_pad_w", c_int32),
+        ("pool_dilation_h", c_int32), ("pool_dilation_w", c_int32), ("sums", c_void_p), ("currents", c_void_p),
     ]  # fmt: skip
 
 

@@ -65,6 +65,14 @@ class Receiver:
         """Neurons at each place, with those that fill the last word."""
         return 32 * words_of(geometry(self.shape)[0])
 
+    def window(self) -> dict[str, tuple[int, int]]:
+        """Of the max pooling: the kernel's names -> (height, width)."""
+        op = self.drive.maximum
+        assert op is not None  # the caller has asked
+        found = {"pool": op.kernel, "pool_stride": op.stride, "pool_dilation": op.dilation, "pool_pad": op.padding}
+        first = {"pool_pad": 0}  # of an image of one line
+        return {k: (v[0], v[1]) if len(v) == 2 else (first.get(k, 1), v[0]) for k, v in found.items()}
+
     def drives(self, planes: Mapping[tuple[str, str | None], Planes], batch: int, steps: int) -> Tensor:
         """The sum of the weights of the spikes of each step, without bias: (steps, batch, *shape) in float64."""
         channels, height, width = geometry(self.shape)
@@ -101,6 +109,12 @@ class Receiver:
             weight_bytes=part.weight.element_size(), together=part.together, tile=part.tile,
         )  # fmt: skip
         layer.sources = (Source * len(found))(*found)
+        layer.line_h, layer.line_w = height, width
+        if self.drive.maximum is not None:
+            layer.line_h, layer.line_w = geometry(self.drive.before)[1:]
+            for name, sizes in self.window().items():
+                setattr(layer, f"{name}_h", sizes[0])
+                setattr(layer, f"{name}_w", sizes[1])
         return layer
 
 
@@ -119,7 +133,7 @@ class Neurons:
 
     @cached_property
     def decays(self) -> tuple[float, float]:
-        """alpha of the synapse, beta of the membrane."""
+        """Alpha of the synapse, beta of the membrane."""
         neuron = self.site.neuron
         return decay(self.dt_s, neuron.tau_syn_s), decay(self.dt_s, neuron.tau_mem_s)
 
@@ -198,6 +212,11 @@ class Population:
         if neurons.law == LAWS[GradedNeuron]:
             self.state["fired"] = torch.zeros(room, dtype=kind)
         self.resting, self.stride = self._resting(kind)
+        if receiver.drive.maximum is not None:
+            window = math.prod(receiver.window()["pool"])
+            self.state["sums"] = torch.zeros((*room[:2], window, room[2]), dtype=kind)
+            if neurons.decays[0]:
+                self.state["currents"] = torch.zeros((*room[:2], window, room[2]), dtype=kind) + self.resting
         if self.real and neurons.decays != (0.0, 1.0):  # the synaptic current starts at the value at rest
             self.state["current"] = torch.zeros(room, dtype=torch.float64) + self.resting
 
