@@ -2,6 +2,7 @@
 
 request.py      the options, and the cases that they stand for
 subjects.py     the networks: the zoo's, and synthetic ones
+architectures.py  networks of known shape and random weights
 contestants.py  who is timed: the ANN, our engines, other converters
 rounds.py       interleaved timing, ratios
 measuring.py    one case in this process

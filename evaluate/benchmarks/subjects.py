@@ -1,9 +1,11 @@
-"""The networks that are measured: those of the zoo, and two kinds that exist for their shape alone.
+"""The networks that are measured: those of the zoo, and some that exist for their shape alone.
 
 mlp-A-B-...-Z   a perceptron with ReLU, random weights; Fashion-MNIST where A is 784, digits where A is 64, else noise
 vgg16-32x32     thirteen 3x3 convolutions with batch norm and ReLU in the places of VGG-16 (configuration D of Simonyan
                 and Zisserman, ICLR 2015), average in place of max pooling, two linear layers in place of three; random
                 weights, noise, batch norms calibrated on it
+vgg16-224x224, resnet18-224x224
+                the networks of ImageNet, with batch norm; random weights and noise likewise
 
 Random weights are drawn as He et al. (ICCV 2015) do, so activations keep their size from layer to layer. Such a network
 classifies nothing; the time it takes and its firing rate are all that is meant.
@@ -13,13 +15,15 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 import zoo
+from evaluate.benchmarks.architectures import perceptron, resnet18, vgg16
 from evaluate.errors import BenchmarkError
 
 __all__ = ["VGG", "Subject", "default_batch", "open_subject", "width_of", "with_width"]
@@ -29,12 +33,33 @@ VGG = "vgg16-32x32"
 _CALIBRATION = 64
 """Samples that set the thresholds."""
 
-_BATCHES = {VGG: 4, "digits-relu": 256, "digits-tanh": 256}
+_BATCHES = {VGG: 4, "digits-relu": 256, "digits-tanh": 256, "vgg16-224x224": 1, "resnet18-224x224": 1}
 _PERCEPTRON = re.compile(r"mlp(-[1-9]\d{0,4}){3,}")
 _DATA = {64: "digits", 784: "fashion-mnist"}
-_STAGES = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
 _PASSES = 4
 """Over the noise, until the running statistics of batch norms have settled."""
+
+
+@dataclass(frozen=True)
+class _Images:
+    """A network for images of noise.
+
+    Parameters
+    ----------
+    size, calibration : int
+        Height and width of an image; how many set batch norms and thresholds.
+    """
+
+    make: Callable[[], nn.Sequential]
+    size: int
+    calibration: int = _CALIBRATION
+
+
+_IMAGES = {
+    VGG: _Images(partial(vgg16, nn.AvgPool2d, (512, 512, 10)), 32),
+    "vgg16-224x224": _Images(partial(vgg16, nn.MaxPool2d, (25088, 4096, 4096, 1000)), 224, 4),
+    "resnet18-224x224": _Images(resnet18, 224, 4),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,9 +94,9 @@ def default_batch(name: str) -> int:
     """
     if _PERCEPTRON.fullmatch(name):
         return 256
-    if name not in (VGG, *zoo.names()):
+    if name not in (*_IMAGES, *zoo.names()):
         raise BenchmarkError(
-            f"--networks: got {name!r}; expected {', '.join(zoo.names())}, {VGG} or a perceptron such as "
+            f"--networks: got {name!r}; expected {', '.join((*zoo.names(), *_IMAGES))} or a perceptron such as "
             "mlp-784-1200-1200-10"
         )
     return _BATCHES.get(name, 16)
@@ -108,8 +133,8 @@ def open_subject(name: str, batch: int, seed: int = 0) -> Subject:
         Its weights or data are missing.
     """
     default_batch(name)
-    if name == VGG:
-        return _vgg(batch, seed)
+    if name in _IMAGES:
+        return _of_images(name, batch, seed)
     if _PERCEPTRON.fullmatch(name):
         return _perceptron(name, batch, seed)
     network = zoo.load(name)
@@ -123,11 +148,7 @@ def _sizes(name: str) -> list[int]:
 
 def _perceptron(name: str, batch: int, seed: int) -> Subject:
     sizes = _sizes(name)
-    layers: list[nn.Module] = [nn.Flatten()]
-    with torch.random.fork_rng(devices=[]):  # torch draws weights of its own, which are not kept
-        for before, after in pairwise(sizes):
-            layers += [nn.Linear(before, after), nn.ReLU()]
-    module = _drawn(nn.Sequential(*layers[:-1]), seed)
+    module = _drawn(partial(perceptron, sizes), seed)
     data = _DATA.get(sizes[0])
     if data is None:
         noise = torch.rand(_CALIBRATION + batch, sizes[0], generator=torch.Generator().manual_seed(seed + 1))
@@ -136,34 +157,29 @@ def _perceptron(name: str, batch: int, seed: int) -> Subject:
     return Subject(name, module, calibration, x, "random", data)
 
 
-def _vgg(batch: int, seed: int) -> Subject:
-    layers: list[nn.Module] = []
-    channels = 3
-    with torch.random.fork_rng(devices=[]):
-        for width, convolutions in _STAGES:
-            for _ in range(convolutions):
-                layers += [nn.Conv2d(channels, width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU()]
-                channels = width
-            layers.append(nn.AvgPool2d(2))
-        module = nn.Sequential(*layers, nn.Flatten(), nn.Linear(512, 512), nn.ReLU(), nn.Linear(512, 10))
-    _drawn(module, seed)
-    noise = torch.randn(_CALIBRATION + batch, 3, 32, 32, generator=torch.Generator().manual_seed(seed + 1)).clamp(0, 3)
+def _of_images(name: str, batch: int, seed: int) -> Subject:
+    kind = _IMAGES[name]
+    module = _drawn(kind.make, seed)
+    shape = (kind.calibration + batch, 3, kind.size, kind.size)
+    noise = torch.randn(shape, generator=torch.Generator().manual_seed(seed + 1)).clamp(0, 3)
+    seen, x = noise[: kind.calibration], noise[kind.calibration :]
     module.train()
     with torch.no_grad():
         for _ in range(_PASSES):
-            module(noise[:_CALIBRATION])
-    return Subject(VGG, module.eval(), noise[:_CALIBRATION], noise[_CALIBRATION:], "random", "normal noise in [0, 3]")
+            module(seen)
+    return Subject(name, module.eval(), seen, x, "random", "normal noise in [0, 3]")
 
 
-def _drawn(module: nn.Sequential, seed: int) -> nn.Sequential:
-    """`module` with weights of variance 2 / inputs, drawn from the seed alone, and without biases."""
+def _drawn(make: Callable[[], nn.Sequential], seed: int) -> nn.Sequential:
+    """A network with weights of variance 2 / inputs, drawn from the seed alone, and without biases."""
     generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for layer in module:
+    with torch.random.fork_rng(devices=[]), torch.no_grad():  # torch draws weights of its own, which are not kept
+        module = make()
+        for layer in module.modules():
             if isinstance(layer, (nn.Linear, nn.Conv2d)):
                 layer.weight.normal_(0, math.sqrt(2 / layer.weight[0].numel()), generator=generator)
-                assert layer.bias is not None  # torch's default
-                layer.bias.zero_()
+                if layer.bias is not None:
+                    layer.bias.zero_()
     return module.eval()
 
 

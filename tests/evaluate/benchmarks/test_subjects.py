@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 import zoo
+from evaluate.benchmarks.architectures import resnet18, vgg16
 from evaluate.benchmarks.subjects import VGG, default_batch, open_subject, width_of, with_width
 from evaluate.errors import BenchmarkError
 
@@ -73,3 +74,17 @@ def test_unknown_names_are_refused(name: str) -> None:
 def test_widths() -> None:
     assert width_of("mlp-8-16-16-16-4") == 16 and width_of(VGG) is None
     assert with_width("mlp-8-16-32-4", 5) == "mlp-8-5-5-4"
+
+
+@pytest.mark.parametrize(
+    ("make", "parameters"),
+    [
+        (resnet18, 11_689_512),  # as published, and as torchvision counts
+        (lambda: vgg16(nn.MaxPool2d, (25088, 4096, 4096, 1000)), 138_365_992),
+    ],
+)
+def test_networks_of_imagenet_have_their_size(make, parameters) -> None:
+    with torch.device("meta"):
+        network = make()
+        assert sum(p.numel() for p in network.parameters()) == parameters
+        assert network.eval()(torch.zeros(2, 3, 224, 224)).shape == (2, 1000)
