@@ -123,6 +123,7 @@ TRUST = "Read a TorchScript file, which executes it."
 TASK = "What is scored: classes, binary, labels, regression or heads; auto: by outputs and labels."
 DIAGNOSE = "Also say where and why accuracy was lost, layer by layer, and which command may help."
 HYBRID = "Keep softmax, layer norm and products of two inputs as floating-point functions at run time."
+BURST = "The most plain spikes that a neuron fires in one step; each counts as a spike [1]."
 CODE = "What spikes mean: rate, or differential: each corrects what was said before (needs --neuron if) [rate]."
 LEVELS = "For --recipe exact: levels of the quantised network [15]."
 AUTO = "Search for a conversion that keeps this: accuracy_drop<=0.5pp or agreement>=99%."
@@ -158,6 +159,7 @@ def main(
         bool | None, typer.Option("--signed/--unsigned", help="Whether neurons take spikes back against credit.")
     ] = None,
     spike_values: Annotated[int | None, typer.Option(help="Values 1, 1/2, 1/4, ... that a spike can have [1].")] = None,
+    burst: Annotated[int | None, typer.Option(metavar="N", help=BURST)] = None,
     readout_delay: Annotated[
         int | None, typer.Option(help="Steps that the read-out leaves out, at most half of those run.")
     ] = None,
@@ -202,8 +204,9 @@ def main(
         said = {
             "neuron": neuron, "tau_mem_ms": tau_mem_ms, "tau_syn_ms": tau_syn_ms, "dt_ms": dt_ms, "rule": rule,
             "percentile": percentile, "granularity": granularity, "potential_steps": None if potentials else 0,
-            "signed": signed, "spike_values": spike_values, "readout_delay": readout_delay, "input_code": input_code,
-            "code": code, "input_low": low, "input_high": high, "exact_levels": levels, "hybrid": hybrid or None,
+            "signed": signed, "spike_values": spike_values, "burst": burst, "readout_delay": readout_delay,
+            "input_code": input_code, "code": code, "input_low": low, "input_high": high, "exact_levels": levels,
+            "hybrid": hybrid or None,
         }  # fmt: skip
         changes = {option: value for option, value in said.items() if value is not None}
         each = for_steps == "each"
@@ -268,8 +271,8 @@ def _aims(name: str, for_steps: str, steps: tuple[int, ...], changes: Mapping[st
 
 def _refuse_idle(name: str, changes: Mapping[str, object], diagnose: bool, each: bool) -> None:
     """An option that the recipe would ignore is refused rather than ignored."""
-    of_rates = ("neuron", "tau_mem_ms", "tau_syn_ms", "signed", "spike_values", "readout_delay", "potential_steps",
-                "code")  # fmt: skip
+    of_rates = ("neuron", "tau_mem_ms", "tau_syn_ms", "signed", "spike_values", "burst", "readout_delay",
+                "potential_steps", "code")  # fmt: skip
     idle = [option for option in of_rates if option in changes] if name == "exact" else []
     idle += ["exact_levels"] if "exact_levels" in changes and name not in ("exact", "all") else []
     if idle:

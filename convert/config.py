@@ -9,6 +9,7 @@ from typing import Any
 
 from convert.errors import ConfigError
 from convert.network import INPUT_CODES, SpikingNetwork
+from convert.neurons.burst import MOST_IN_A_BURST
 from convert.neurons.counting import MOST_LEVELS
 from convert.neurons.differential import CORRECTION
 from convert.neurons.families import NEURONS, RESETS, Law, time_constants
@@ -56,6 +57,8 @@ class ConvertConfig:
         to reach the output.
     reset, v_threshold, signed, spike_values
         How neurons in the place of rectifiers spike; see `convert.neurons.families.Law`.
+    burst : int
+        The most spikes that such a neuron fires in one step; see `convert.neurons.burst`.
     code : {"rate", "differential"}
         What the spikes of a train mean: its rate, or corrections of what it has said; see
         `convert.neurons.differential`. The recipe "exact" has a code of its own.
@@ -95,6 +98,7 @@ class ConvertConfig:
     v_threshold: float = 0.5
     signed: bool = False
     spike_values: int = 1
+    burst: int = 1
     code: str = "rate"
     correction: float = CORRECTION
     input_code: str = "constant"
@@ -124,6 +128,8 @@ class ConvertConfig:
                 (self.reset in RESETS, f"--reset: got {self.reset!r}; expected one of {', '.join(RESETS)}"),
                 (0 < self.v_threshold <= 1, f"v_threshold: got {self.v_threshold}; expected more than 0, up to 1"),
                 (1 <= self.spike_values <= 8, f"--spike-values: got {self.spike_values}; expected 1 to 8"),
+                (1 <= self.burst <= MOST_IN_A_BURST,
+                 f"--burst: got {self.burst}; expected 1 to {MOST_IN_A_BURST}"),
                 (self.code in CODES, f"--code: got {self.code!r}; expected one of {', '.join(CODES)}"),
                 (0.5 < self.correction <= 1, f"correction: got {self.correction}; expected more than 0.5, up to 1"),
                 (self.bias_steps >= 0, f"bias_steps: got {self.bias_steps}; expected 0 or more"),
@@ -141,6 +147,14 @@ class ConvertConfig:
         ]  # fmt: skip
         if wrong:
             raise ConfigError("\n".join(wrong))
+
+    def _against_bursts(self) -> list[str]:
+        """Options that exclude several spikes in one step."""
+        return [flag for flag, excludes in (
+            ("--signed", self.signed), (f"--spike-values {self.spike_values}", self.spike_values > 1),
+            ("--reset zero", self.reset == "zero"), (f"--code {self.code}", self.code != "rate"),
+            (f"--rule {SPIKE_NORM}", self.rule == SPIKE_NORM),
+        ) if excludes]  # fmt: skip
 
     @property
     def dt_s(self) -> float:
@@ -165,16 +179,21 @@ class ConvertConfig:
     @property
     def law(self) -> Law:
         """How neurons in the place of rectifiers spike."""
-        return Law(self.reset, self.v_threshold, self.signed, self.spike_values, self.code, self.correction)
+        return Law(self.reset, self.v_threshold, self.signed, self.spike_values, self.code, self.correction, self.burst)
 
     def check_code(self) -> None:
-        """Refuse what does not go with the code; a comparison of recipes names it instead of stopping.
+        """Refuse what does not go with bursts or the code; a comparison of recipes names it instead of stopping.
 
         Raises
         ------
         ConfigError
             All of it at once.
         """
+        if self.burst > 1 and (others := self._against_bursts()):
+            raise ConfigError(
+                f"--burst: got {self.burst} with {', '.join(others)}; expected neither: a burst is of plain spikes, "
+                "each of which takes one quantum: leave --burst out, or change these"
+            )
         if self.code == "rate" or self.exact:
             return
         found = {"--neuron": (self.neuron, "if"), "reset": (self.reset, "subtract"),

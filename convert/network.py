@@ -14,6 +14,7 @@ from convert.errors import GraphError
 from convert.graph import ir
 from convert.graph.ir import Graph, Node
 from convert.graph.running import with_units
+from convert.lattice import Carried
 from convert.neurons.counting import CountingNeuron
 from convert.neurons.differential import DifferentialNeuron
 from convert.neurons.leaky import LeakyNeuron
@@ -167,10 +168,10 @@ class SpikingNetwork:
         """Number of neurons."""
         return sum(int(torch.tensor(self.graph[name].shape).prod()) for name in self.sites)
 
-    def spiking(self) -> dict[str, int]:
-        """Nodes that emit spikes, and the fraction bits of their values."""
-        bits = {name: site.neuron.spike_bits for name, site in self.sites.items()}
-        return {self.graph.input.name: 0, **bits} if self.input_code == "poisson" else bits
+    def spiking(self) -> dict[str, Carried]:
+        """Nodes that emit spikes, and what they send in one step: fraction bits, and the largest magnitude."""
+        sent = {name: Carried(site.neuron.spike_bits, site.neuron.largest) for name, site in self.sites.items()}
+        return {self.graph.input.name: Carried(0, 1.0), **sent} if self.input_code == "poisson" else sent
 
     def hybrid(self) -> tuple[Node, ...]:
         """Nodes that compute floating-point functions at run time; a network that has any is hybrid."""

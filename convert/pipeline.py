@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -12,10 +12,10 @@ from torch import Tensor
 from convert.config import SPIKE_NORM, ConvertConfig
 from convert.graph import ir
 from convert.graph.folding import fold, rebuild
-from convert.graph.ir import Graph
+from convert.graph.ir import Graph, Node
 from convert.graph.readout import Head, heads_of
 from convert.network import SpikingNetwork
-from convert.neurons.families import make_neuron
+from convert.neurons.families import can_burst, make_neuron
 from convert.normalisation.bounds import bounded_thresholds
 from convert.normalisation.calibration import calibrate_biases, calibrate_potentials
 from convert.normalisation.granularity import neuron_wise
@@ -115,6 +115,7 @@ def _without_data(graph: Graph, folded: Graph, config: ConvertConfig, each: froz
     """Lam of every activation from what batch norm remembers of the training samples, or else from the weights."""
     per_channel = config.granularity != "layer"
     bounded = bounded_thresholds(folded, config.input_low, config.input_high, per_channel, each)
+    bounded |= _per_spike([node for node in folded.sites() if can_burst(node.op)], bounded, config.burst)
     known = _fitted(folded, remembered(graph, folded), config)
     return bounded | {
         name: replace(found, rule=f"{found.rule} from batch norm")
@@ -127,7 +128,24 @@ def _fitted(folded: Graph, stats: dict[str, LayerStats], config: ConvertConfig) 
     """Lam of every activation that `stats` tells of; for `spike-norm`, where the search begins."""
     rule = "max" if config.rule == SPIKE_NORM else config.rule
     steps = config.exact_levels if config.exact else config.mse_steps
-    return thresholds(folded, stats, rule, config.granularity != "layer", percentile=config.percentile, steps=steps)
+    fit = partial(
+        thresholds, folded, rule=rule, per_channel=config.granularity != "layer", percentile=config.percentile
+    )
+    known = fit(stats=stats, steps=steps)
+    if config.burst == 1:
+        return known
+    # A staircase of n T levels ends at n spikes per step. Other rules look at the largest activations, and keep what
+    # one spike is worth: a burst only carries what is left over, except where n spikes are all that a clamp lets pass.
+    bursting = [node for node in folded.sites() if node.name in known and can_burst(node.op)]
+    shared = [node for node in bursting if rule in ("mse", "iteration") or isinstance(node.op, ir.Clamp)]
+    others = {node.name for node in folded.sites()} - {node.name for node in shared}
+    heard = {name: found for name, found in stats.items() if name not in others}
+    return known | _per_spike(shared, fit(stats=heard, steps=steps * config.burst), config.burst)
+
+
+def _per_spike(nodes: Sequence[Node], lams: Mapping[str, Threshold], most: int) -> dict[str, Threshold]:
+    """Of `nodes` what one spike is worth where `most` of them in a step mean the lam in `lams`."""
+    return {node.name: replace(lams[node.name], value=lams[node.name].value / most) for node in nodes}
 
 
 def _normalised(

@@ -114,6 +114,11 @@ RECIPES: dict[str, Recipe] = {
                "four spike values 1, 1/2, 1/4, 1/8, signed, per-channel mse thresholds: several bits per spike",
                lambda steps: {**_IF, "spike_values": 4, "mse_steps": 2 * steps},
                differs="thresholds by mse instead of threshold iteration; rate code instead of differential coding"),
+        Recipe("burst", "Li & Zeng, IJCAI 2022",
+               "up to five plain spikes in a step, per-channel mse thresholds for the staircase of 5 T levels",
+               lambda steps: {**_IF, "burst": 5, "mse_steps": steps},
+               differs="thresholds by mse on what five spikes per step can say; max pools take the maximum of the "
+                       "accumulated drive instead of lateral inhibition"),
         Recipe("huang2025-differential", "Huang et al., ICML 2025",
                "differential coding: four spike values, signed, that correct what was said before; threshold iteration",
                lambda steps: {**_DIFFERENTIAL, "rule": "iteration", "mse_steps": 8},

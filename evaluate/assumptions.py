@@ -7,6 +7,7 @@ import math
 from convert import Conversion, SpikingNetwork
 from convert.graph import ir
 from convert.neurons.adaptive import AdaptiveNeuron
+from convert.neurons.burst import BurstNeuron
 from convert.neurons.counting import CountingNeuron
 from convert.neurons.differential import DifferentialNeuron
 from convert.neurons.graded import GradedNeuron
@@ -98,6 +99,11 @@ def _spike_rule(neuron: LeakyNeuron) -> str:
             f"emit the value m nearest to V[t] out of 0 and +-({values}), then V[t] -= m; negative ones only against "
             "credit, so that what a neuron has sent never sums to less than zero"
         )
+    if isinstance(neuron, BurstNeuron):
+        return (
+            f"fire as long as V[t] >= V_th = {neuron.v_threshold:g} quantum, at most {neuron.most} times in a step, "
+            "each time V[t] -= 1 quantum (burst, soft reset)"
+        )
     if isinstance(neuron, HardResetNeuron):
         return f"fire if V[t] >= V_th = {neuron.v_threshold:g} quantum, then V[t] = 0 (reset to zero)"
     if isinstance(neuron, AdaptiveNeuron):
@@ -139,6 +145,13 @@ def limits(conversion: Conversion) -> list[str]:
         found.append(
             f"A spike carries {payload} bits: which of its values it has. It is counted as one event, and its addition "
             "as one of a shifted weight; the bits stand beside every count."
+        )
+    if (most := max(site.neuron.largest for site in network.sites.values())) > 1:
+        found.append(
+            f"A neuron fires up to {most:g} spikes in one step. Each is a plain spike of one bit, counted and priced "
+            f"by itself: k of them are k spikes and k SynOps for each synapse. A link that carries one at a time needs "
+            f"{most:g} slots for a step, which the latency in steps does not show; a step says as much as one spike of "
+            f"{math.ceil(math.log2(most + 1))} bits."
         )
     if network.code == "differential":
         found.append(

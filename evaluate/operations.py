@@ -28,8 +28,9 @@ _DECODER = (2, 1)
 __all__ = ["CONVENTIONS", "OpCount", "count_operations", "fan_out", "summed", "update_cost"]
 
 CONVENTIONS = (
-    "One SynOp is one spike, of either sign, delivered through one existing synapse. Fan-out is exact at borders: "
-    "stride, padding, dilation and groups included; padding is never counted, neither in the ANN nor in the SNN.",
+    "One SynOp is one spike, of either sign, delivered through one existing synapse; each spike of a burst "
+    "is one. Fan-out is exact at borders: stride, padding, dilation and groups included; padding is never counted, "
+    "neither in the ANN nor in the SNN.",
     "One MAC is one multiplication and one addition. Batch norm is folded before counting.",
     "A constant input current passes the first layer once per inference and is cached (k = 1): its MACs are counted "
     "as encoder MACs of the SNN. Computed anew at every step they would be k = T times as many.",

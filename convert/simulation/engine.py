@@ -236,6 +236,7 @@ class _Run:
     def note(self, name: str, spikes: Tensor, signed: bool) -> None:
         """Add a block of spikes to the counts."""
         here = spikes.sum(0)  # multiples of a spike's least value, few enough to be exact in float32
+        # unsigned values are numbers of spikes: 0 or 1, or the length of a burst
         fired = (spikes.count_nonzero(0) if signed else here).sum(0).double()
         self.counts[name] = self.counts[name] + here if name in self.counts else here
         self.emitted[name] = self.emitted[name] + fired if name in self.emitted else fired

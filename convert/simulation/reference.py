@@ -106,7 +106,9 @@ class _Oracle:
         """Count `spikes`, and send them on: as they are, and through the synaptic filter; or decoded, in both lanes."""
         nothing = torch.zeros_like(spikes)
         self.counts[name] = self.counts.get(name, nothing) + spikes
-        self.emitted[name] = self.emitted.get(name, nothing) + (spikes != 0)
+        site = self.network.sites.get(name)
+        fired = (spikes != 0) if site is None else site.neuron.spikes_in(spikes)
+        self.emitted[name] = self.emitted.get(name, nothing) + fired
         sent = spikes * quantum
         if self.network.code == "differential":
             before = self.estimates.get(name, nothing)

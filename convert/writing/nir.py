@@ -38,6 +38,7 @@ from convert.graph.ir import Node
 from convert.lattice import INPUT_BITS
 from convert.network import SpikingNetwork
 from convert.neurons.adaptive import AdaptiveNeuron
+from convert.neurons.burst import BurstNeuron
 from convert.neurons.tracking import TrackingNeuron
 from convert.writing.nir_populations import Faithful, Native, Population
 from convert.writing.nir_wiring import Plan, nir_library, refused_wiring, to_primitive
@@ -113,6 +114,8 @@ def _refused_neuron(network: SpikingNetwork, name: str) -> str:
     site = network.sites[name]
     if isinstance(site.neuron, AdaptiveNeuron):
         return "a signed neuron whose quantum adapts (tanh), which no NIR node is"
+    if isinstance(site.neuron, BurstNeuron):
+        return "a neuron that fires several spikes in one step, which no NIR node is"
     if isinstance(site.neuron, TrackingNeuron):
         op = network.graph[name].op
         title = op.name.replace("_", " ") if isinstance(op, ir.Curve) else "leaky ReLU"

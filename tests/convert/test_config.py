@@ -25,6 +25,7 @@ WRONG = {
     "reset": (["", "hard"], "--reset"),
     "v_threshold": ([0.0, -0.5, 1.5, NAN], "v_threshold"),
     "spike_values": ([0, 9], "--spike-values"),
+    "burst": ([0, -1, 65], "--burst"),
     "code": (["morse", "exact"], "--code"),
     "correction": ([0.5, 1.1, NAN], "correction"),
     "input_code": (["morse"], "--input"),
