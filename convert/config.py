@@ -14,13 +14,14 @@ from convert.neurons.counting import MOST_LEVELS
 from convert.neurons.differential import CORRECTION
 from convert.neurons.families import NEURONS, RESETS, Law, time_constants
 from convert.neurons.leaky import LeakyNeuron
+from convert.neurons.radix import MOST_DIGITS, RadixNeuron
 from convert.normalisation.granularity import GRANULARITIES
 from convert.normalisation.rules import RULES
 
 __all__ = ["CODES", "SPIKE_NORM", "ConvertConfig"]
 
 CODES = ("rate", "differential")
-"""Names on the command line; the code of the recipe "exact" comes with the recipe."""
+"""Names on the command line; the code of the recipes "exact" and "radix" comes with them."""
 
 SPIKE_NORM = "spike-norm"
 """The rule that needs the spiking network itself, so it is no entry of `RULES`."""
@@ -61,17 +62,19 @@ class ConvertConfig:
         The most spikes that such a neuron fires in one step; see `convert.neurons.burst`.
     code : {"rate", "differential"}
         What the spikes of a train mean: its rate, or corrections of what it has said; see
-        `convert.neurons.differential`. The recipe "exact" has a code of its own.
+        `convert.neurons.differential`. The recipes "exact" and "radix" have their own.
     correction : float
         In the differential code: the part of the least spike value that is owed before it is sent.
     input_code : {"constant", "poisson"}
     input_low, input_high : float
         Range of the inputs, used only where there are no calibration samples.
     recipe : str
-        Name of the recipe that these options follow; see `convert.recipes`. The network of "exact" has neurons of its
-        own, and its number of steps depends on the sample.
+        Name of the recipe that these options follow; see `convert.recipes`. The networks of "exact" and "radix" have
+        neurons of their own; steps of the first depend on the sample, those of the second are a period for each layer.
     exact_levels : int
         Levels above zero of the quantised network that the recipe "exact" reproduces.
+    radix_bits : int
+        Binary digits of a number, and steps of a layer's period, in the recipe "radix".
     hybrid : bool
         Whether a network may keep floating-point functions at run time: softmax, layer norm, products of two inputs.
 
@@ -106,6 +109,7 @@ class ConvertConfig:
     input_high: float = 1.0
     recipe: str = "none"
     exact_levels: int = 15
+    radix_bits: int = 4
     hybrid: bool = False
 
     def __post_init__(self) -> None:
@@ -140,8 +144,10 @@ class ConvertConfig:
                  f"input range: got {self.input_low} to {self.input_high}; expected two numbers, the lower one first"),
                 (1 <= self.exact_levels <= MOST_LEVELS,
                  f"--levels: got {self.exact_levels}; expected 1 to {MOST_LEVELS}"),
-                (not self.exact or self.input_code == "constant",
-                 f"--input: got {self.input_code!r} with --recipe exact; expected constant: it is injected once"),
+                (1 <= self.radix_bits <= MOST_DIGITS, f"--bits: got {self.radix_bits}; expected 1 to {MOST_DIGITS}"),
+                (not self.quantised or self.input_code == "constant",
+                 f"--input: got {self.input_code!r} with --recipe {self.recipe}; expected constant: it is injected "
+                 "once"),
             )
             if not fine
         ]  # fmt: skip
@@ -177,6 +183,16 @@ class ConvertConfig:
         return self.recipe == "exact"
 
     @property
+    def quantised(self) -> bool:
+        """Whether the network has the counts of a quantised network, in the end: in the exact mode, and in digits."""
+        return self.exact or self.recipe == "radix"
+
+    @property
+    def levels(self) -> int:
+        """Levels above zero of that network."""
+        return self.exact_levels if self.exact else 2**self.radix_bits - 1
+
+    @property
     def law(self) -> Law:
         """How neurons in the place of rectifiers spike."""
         return Law(self.reset, self.v_threshold, self.signed, self.spike_values, self.code, self.correction, self.burst)
@@ -194,7 +210,7 @@ class ConvertConfig:
                 f"--burst: got {self.burst} with {', '.join(others)}; expected neither: a burst is of plain spikes, "
                 "each of which takes one quantum: leave --burst out, or change these"
             )
-        if self.code == "rate" or self.exact:
+        if self.code == "rate" or self.quantised:
             return
         found = {"--neuron": (self.neuron, "if"), "reset": (self.reset, "subtract"),
                  "--input": (self.input_code, "constant")}  # fmt: skip
@@ -218,11 +234,13 @@ class ConvertConfig:
             remembered = cls()
         neuron = next((site.neuron for site in network.sites.values()), LeakyNeuron())
         name = "seed" if neuron.tau_syn_s else "if" if neuron.tau_mem_s == math.inf else "lif"
-        if network.code == "exact":
-            return replace(remembered, recipe="exact", dt_ms=network.dt_s * 1000, input_code=network.input_code)
+        if network.code in ("exact", "radix"):
+            bits = neuron.bits if isinstance(neuron, RadixNeuron) else remembered.radix_bits
+            return replace(remembered, recipe=network.code, dt_ms=network.dt_s * 1000, input_code=network.input_code,
+                           radix_bits=bits)  # fmt: skip
         own: dict[str, Any] = {"neuron": name, "dt_ms": network.dt_s * 1000, "input_code": network.input_code}
         own["code"] = network.code
-        if remembered.recipe == "exact":
+        if remembered.quantised:
             own["recipe"] = cls.recipe
         if neuron.tau_mem_s < math.inf:
             own["tau_mem_ms"] = neuron.tau_mem_s * 1000

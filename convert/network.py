@@ -18,17 +18,19 @@ from convert.lattice import Carried
 from convert.neurons.counting import CountingNeuron
 from convert.neurons.differential import DifferentialNeuron
 from convert.neurons.leaky import LeakyNeuron
+from convert.neurons.radix import RadixNeuron
 from convert.neurons.tracking import TrackingNeuron, TwoSlopeNeuron
 
 __all__ = ["CODES", "INPUT_CODES", "Site", "SpikingNetwork", "rescaled", "threshold_balanced", "upstream"]
 
 INPUT_CODES = ("constant", "poisson")
 
-CODES = ("rate", "exact", "differential")
-"""What a spike train means: activation = threshold * spikes per step; threshold * count once all is quiet; or
-threshold * the estimate that its spikes correct (`convert.neurons.differential`)."""
+CODES = ("rate", "exact", "differential", "radix")
+"""What a spike train means: activation = threshold * spikes per step; threshold * count once all is quiet; threshold *
+the estimate that its spikes correct (`convert.neurons.differential`); or threshold * the number whose binary digits
+they are (`convert.neurons.radix`)."""
 
-_NEURON_OF = {"exact": CountingNeuron, "differential": DifferentialNeuron}
+_NEURON_OF = {"exact": CountingNeuron, "differential": DifferentialNeuron, "radix": RadixNeuron}
 """Codes that need a neuron of their own."""
 
 
@@ -75,7 +77,7 @@ class Site:
 
 @dataclass(frozen=True, eq=False)
 class SpikingNetwork:
-    """A spiking network: rate-coded, differential, or exact (`convert.simulation.quiescence`).
+    """A spiking network: rate-coded, differential, exact (`convert.simulation.quiescence`), or radix-coded (`periods`).
 
     Parameters
     ----------
@@ -93,9 +95,9 @@ class SpikingNetwork:
         Steps that the read-out leaves out, at most half of those simulated.
     provenance : mapping
         Where the network comes from: hashes, rule, versions, seeds.
-    code : {"rate", "exact", "differential"}
+    code : {"rate", "exact", "differential", "radix"}
         What the spikes mean. An exact network consists of counting neurons, a differential one of differential
-        neurons; both have a constant input.
+        neurons, a radix-coded one of radix neurons; all three have a constant input.
 
     Raises
     ------
@@ -146,16 +148,16 @@ class SpikingNetwork:
         """A network has one code throughout."""
         if self.code not in CODES:
             raise GraphError(f"code {self.code!r}; expected one of {', '.join(CODES)}")
-        exact, own = self.code == "exact", _NEURON_OF.get(self.code)
+        whole, own = self.code in ("exact", "radix"), _NEURON_OF.get(self.code)
         found = {n: next((kind for kind in _NEURON_OF.values() if isinstance(s.neuron, kind)), None)
                  for n, s in self.sites.items()}  # fmt: skip
         if strange := [name for name, kind in found.items() if kind is not own]:
             kind = type(self.sites[strange[0]].neuron).__name__
             raise GraphError(f"{', '.join(strange)}: got a {kind} in a network of code {self.code!r}; they exclude "
                              "each other: convert the model again")  # fmt: skip
-        if exact and (odd := [n for n, s in self.sites.items() if bool((s.quantum != 1).any() or s.initial.any())]):
-            raise GraphError(f"{', '.join(odd)}: got a quantum other than 1 or a potential at the start in an exact "
-                             "network; expected neither: run the network as quantise() made it")  # fmt: skip
+        if whole and (odd := [n for n, s in self.sites.items() if bool((s.quantum != 1).any() or s.initial.any())]):
+            raise GraphError(f"{', '.join(odd)}: got a quantum other than 1 or a potential at the start in a network "
+                             f"of code {self.code!r}; expected neither: run it as quantise() made it")  # fmt: skip
         if own is not None and self.input_code != "constant":
             raise GraphError(f"input code {self.input_code!r} in a network of code {self.code!r}; expected constant")
 

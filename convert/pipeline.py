@@ -20,7 +20,7 @@ from convert.normalisation.bounds import bounded_thresholds
 from convert.normalisation.calibration import calibrate_biases, calibrate_potentials
 from convert.normalisation.granularity import neuron_wise
 from convert.normalisation.moments import remembered
-from convert.normalisation.quantisation import evened, quantise
+from convert.normalisation.quantisation import evened, quantise, quantise_in_digits
 from convert.normalisation.resolution import resolution, unresolved
 from convert.normalisation.rules import Threshold, thresholds
 from convert.normalisation.scaling import GAIN, normalise
@@ -91,7 +91,7 @@ def convert(
     if not config.hybrid:
         refuse_hybrid(traced.coverage, "the network")
     config.check_code()
-    folded = evened(fold(traced.graph)) if config.exact else fold(traced.graph)
+    folded = evened(fold(traced.graph)) if config.quantised else fold(traced.graph)
     each = neuron_wise(folded)[0] if config.granularity == "neuron" else frozenset[str]()
     stats = None if calibration is None else observe(folded, calibration, progress=progress, neuron_wise=each)
     lams = _fitted(folded, stats, config) if stats is not None else _without_data(traced.graph, folded, config, each)
@@ -99,7 +99,7 @@ def convert(
     if calibration is not None and config.rule == SPIKE_NORM:
         lams = spike_norm(folded, calibration[: config.calibrated_on], lams, normalised)
     snn = normalised(lams)
-    if calibration is not None and not config.exact:
+    if calibration is not None and not config.quantised:
         few = calibration[: config.calibrated_on]
         if config.potential_steps:
             by_neuron = config.potential_per_neuron
@@ -127,7 +127,7 @@ def _without_data(graph: Graph, folded: Graph, config: ConvertConfig, each: froz
 def _fitted(folded: Graph, stats: dict[str, LayerStats], config: ConvertConfig) -> dict[str, Threshold]:
     """Lam of every activation that `stats` tells of; for `spike-norm`, where the search begins."""
     rule = "max" if config.rule == SPIKE_NORM else config.rule
-    steps = config.exact_levels if config.exact else config.mse_steps
+    steps = config.levels if config.quantised else config.mse_steps
     fit = partial(
         thresholds, folded, rule=rule, per_channel=config.granularity != "layer", percentile=config.percentile
     )
@@ -159,7 +159,9 @@ def _normalised(
         seen = stats[folded.input.name]
         largest = max(float(seen.high.max()), -float(seen.low.min())) or 1.0
     if config.exact:
-        return quantise(folded, lams, config.exact_levels, config.dt_s, largest)
+        return quantise(folded, lams, config.levels, config.dt_s, largest)
+    if config.quantised:
+        return quantise_in_digits(folded, lams, config.radix_bits, config.dt_s, largest)
     neuron_of = partial(make_neuron, tau_mem_s=tau_mem_s, tau_syn_s=tau_syn_s, law=config.law)
     snn = normalise(folded, lams, neuron_of, config.dt_s, config.input_code, largest)
     delay = config.readout_delay
@@ -182,7 +184,7 @@ def _travel_time(
 
 def effort(traced: Traced, samples: int, config: ConvertConfig) -> int:
     """How many sample passes `convert` will report to its progress callback."""
-    rounds = 0 if config.exact else bool(config.potential_steps) + bool(config.bias_steps)
+    rounds = 0 if config.quantised else bool(config.potential_steps) + bool(config.bias_steps)
     return samples + rounds * len(fold(traced.graph).sites()) * min(samples, config.calibrated_on)
 
 
@@ -218,7 +220,7 @@ def _notes(
             f"{', '.join(node.place or node.name for node in shared)}: one threshold for each channel instead of each "
             "neuron, because what reads the spikes has the same weights at every place."
         )
-    below = {} if stats is None or config.exact else unresolved(graph, stats, lams, config.dt_s, config.taus_s[0])
+    below = {} if stats is None or config.quantised else unresolved(graph, stats, lams, config.dt_s, config.taus_s[0])
     if below:
         layers = ", ".join(f"{graph[name].place or name} ({100 * share:.0f} %)" for name, share in below.items())
         notes.append(

@@ -85,6 +85,7 @@ class _Part:
 def _row(name: str, parts: Sequence[_Part]) -> dict[str, Any]:
     entry, last = RECIPES.get(name), parts[-1]
     run, config = last.run, last.run.case["config"]
+    own_steps = config["recipe"] == "radix"  # its steps are sequential: one period after another
     simulated = any(config[key] for key in ("potential_steps", "bias_steps")) or config["rule"] == "spike-norm"
     return {
         "recipe": name,
@@ -93,7 +94,7 @@ def _row(name: str, parts: Sequence[_Part]) -> dict[str, Any]:
         "run": run.id,
         "curve": [_point(part.run.curves["steps"], t) for part in parts for t in part.steps],
         "payload_bits": _value(run, "spikes.payload_bits"),
-        "sequential_latency_steps": run.curves["steps"][-1]["steps"] + last.layers - 1,
+        "sequential_latency_steps": run.curves["steps"][-1]["steps"] + (0 if own_steps else last.layers - 1),
         "look_ahead_steps": 0,
         "calibration_samples": run.case["calibration"]["samples"],
         "simulated_samples": config["calibrated_on"] if simulated else 0,
@@ -102,7 +103,7 @@ def _row(name: str, parts: Sequence[_Part]) -> dict[str, Any]:
 
 
 def _point(curve: Sequence[dict[str, Any]], steps: int) -> dict[str, Any]:
-    """What holds after so many steps: an exact network that came to rest earlier stays as it is."""
+    """What holds after so many steps: a network that came to rest earlier stays as it is."""
     wanted = ("accuracy", "agreement", "spikes_per_neuron", "synops", "energy_snn_j")
     known = [point for point in curve if point["steps"] <= steps]
     return {"steps": steps} | {key: known[-1].get(key) if known else None for key in wanted}

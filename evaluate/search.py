@@ -58,6 +58,7 @@ _FLAGS = {
     "percentile": "--percentile",
     "readout_delay": "--readout-delay",
     "exact_levels": "--levels",
+    "radix_bits": "--bits",
 }
 """Options of a configuration that a search sets, or that none of its recipes has."""
 

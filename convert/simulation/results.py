@@ -109,6 +109,11 @@ def refuse_exact(network: SpikingNetwork) -> None:
     ------
     ConfigError
     """
+    if network.code == "radix":
+        raise ConfigError(
+            "simulation of rates: got a radix-coded network, whose spikes are digits of a number, layer after layer; "
+            "expected a rate-coded one: use simulate_radix, or convert with another recipe"
+        )
     if network.code == "exact":
         raise ConfigError(
             "simulation of rates: got an exact network, which is run until it is quiescent and not for a number of "

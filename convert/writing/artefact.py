@@ -28,6 +28,7 @@ from convert.network import Site, SpikingNetwork
 from convert.neurons.counting import CountingNeuron
 from convert.neurons.families import FAMILIES
 from convert.neurons.leaky import LeakyNeuron
+from convert.neurons.radix import RadixNeuron
 
 __all__ = ["FORMAT", "VERSION", "from_bytes", "load", "to_bytes"]
 
@@ -47,7 +48,7 @@ _OPS: dict[str, type] = {
 }  # fmt: skip
 """What a normalised graph is made of: BatchNorm and Identity are gone."""
 
-_FAMILIES: dict[str, type[LeakyNeuron]] = {**FAMILIES, "counting": CountingNeuron}
+_FAMILIES: dict[str, type[LeakyNeuron]] = {**FAMILIES, "counting": CountingNeuron, "radix": RadixNeuron}
 """Neurons by the name under which they are saved."""
 
 

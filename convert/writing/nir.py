@@ -86,6 +86,11 @@ def to_nir(network: SpikingNetwork, form: str) -> Any:
             "--nir: got an exact network; expected a rate-coded one: NIR has no neuron that keeps a count and fires "
             "with either sign; leave --nir out, or use another recipe"
         )
+    if network.code == "radix":
+        raise ConfigError(
+            "--nir: got a radix-coded network; expected a rate-coded one: NIR has no threshold that halves with every "
+            "step, and no synapse that knows the step of a period; leave --nir out, or use another recipe"
+        )
     if network.code == "differential":
         raise ConfigError(
             "--nir: got a network of differential code; expected a rate-coded one: NIR has no node that divides by the "

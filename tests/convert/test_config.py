@@ -30,6 +30,7 @@ WRONG = {
     "correction": ([0.5, 1.1, NAN], "correction"),
     "input_code": (["morse"], "--input"),
     "exact_levels": ([0, -3, 5000], "--levels"),
+    "radix_bits": ([0, -2, 11], "--bits"),
     "input_low": ([1.0, 2.0, NAN, -math.inf], "input range"),
     "input_high": ([0.0, -1.0, NAN, math.inf], "input range"),
 }

@@ -70,12 +70,30 @@ def test_an_exact_network_stays_as_it_is_once_at_rest(compared):
     assert exact["sequential_latency_steps"] == rest["steps"] + 1
 
 
+def test_the_latency_of_a_radix_network_is_a_period_for_each_layer(compared):
+    """What a rate code takes is T steps and one more for each further layer; periods are in line already."""
+    rows = {row["recipe"]: row for row in compared[1]["rows"]}
+    run = json.loads((compared[2] / "radix.json").read_text())
+    assert [point["steps"] for point in run["curves"]["steps"]] == [2, 4, 8]
+    assert rows["radix"]["sequential_latency_steps"] == 2 * 4
+    assert rows["burst"]["sequential_latency_steps"] == 40 + 1
+    early, before, rest = rows["radix"]["curve"]
+    assert early["accuracy"] == before["accuracy"] < 0.5 < rest["accuracy"]  # nothing is read out before layer 2
+    assert (rows["radix"]["payload_bits"], rows["burst"]["payload_bits"]) == (1, 1)
+
+
 @pytest.mark.parametrize(
     ("options", "flag"),
     [
         (("--recipe", "exact", "--signed"), "--signed: has no effect with --recipe exact"),
         (("--recipe", "exact", "--neuron", "lif"), "--neuron: has no effect"),
         (("--levels", "31"), "--levels: has no effect with --recipe seed"),
+        (("--recipe", "radix", "--burst", "3"), "--burst: has no effect with --recipe radix"),
+        (("--recipe", "exact", "--bits", "3"), "--bits: has no effect with --recipe exact"),
+        (("--bits", "3", "--auto", "accuracy_drop<=1pp"), "--bits: has no effect"),
+        (("--for-steps", "each", "--recipe", "radix"), "--for-steps: got each with --recipe radix"),
+        (("--burst", "5", "--signed"), "--burst: got 5 with --signed; expected neither"),
+        (("--burst", "65"), "--burst: got 65; expected 1 to 64"),
         (("--recipe", "all", "--diagnose"), "--diagnose: got --recipe all"),
         (("--for-steps", "each", "--diagnose"), "--diagnose: got --for-steps each"),
         (("--for-steps", "each", "--recipe", "exact"), "--for-steps: got each with --recipe exact"),
