@@ -132,7 +132,7 @@ def test_every_digit_that_is_one_is_an_event():
 
 
 def test_a_diagnosis_knows_that_a_burst_clips_at_n_spikes_per_step():
-    """Without a percentile's clipping and with enough steps, the parts of the error add up, and none of it is clipping."""
+    """The thresholds' staircase ends at the largest activation, n spikes per step: hardly anything is clipped there."""
     network, x = seeded(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 2)), images(40, 6)
     config = ConvertConfig(neuron="if", rule="mse", mse_steps=64, burst=5, potential_steps=0)
     conversion = convert(trace(network, (6,)), x, config)
