@@ -129,6 +129,7 @@ DIAGNOSE = "Also say where and why accuracy was lost, layer by layer, and which 
 HYBRID = "Keep softmax, layer norm and products of two inputs as floating-point functions at run time."
 BURST = "The most plain spikes that a neuron fires in one step; each counts as a spike [1]."
 CODE = "What spikes mean: rate, or differential: each corrects what was said before (needs --neuron if) [rate]."
+LOOK_AHEAD = "Steps for which each sample is tried first, to repair neurons' starts; latency for every layer [0]."
 BITS = "For --recipe radix: binary digits of a number, and steps of each layer's period [4]."
 LEVELS = "For --recipe exact: levels of the quantised network [15]."
 AUTO = "Search for a conversion that keeps this: accuracy_drop<=0.5pp or agreement>=99%."
@@ -168,6 +169,7 @@ def main(
     readout_delay: Annotated[
         int | None, typer.Option(help="Steps that the read-out leaves out, at most half of those run.")
     ] = None,
+    look_ahead: Annotated[int | None, typer.Option(metavar="N", help=LOOK_AHEAD)] = None,
     hybrid: Annotated[bool, typer.Option("--hybrid", help=HYBRID)] = False,
     levels: Annotated[int | None, typer.Option(help=LEVELS)] = None,
     bits: Annotated[int | None, typer.Option(metavar="K", help=BITS)] = None,
@@ -212,7 +214,7 @@ def main(
             "percentile": percentile, "granularity": granularity, "potential_steps": None if potentials else 0,
             "signed": signed, "spike_values": spike_values, "burst": burst, "readout_delay": readout_delay,
             "input_code": input_code, "code": code, "input_low": low, "input_high": high, "exact_levels": levels,
-            "radix_bits": bits,
+            "radix_bits": bits, "look_ahead": look_ahead,
             "hybrid": hybrid or None,
         }  # fmt: skip
         changes = {option: value for option, value in said.items() if value is not None}
@@ -283,7 +285,7 @@ def _aims(name: str, for_steps: str, steps: tuple[int, ...], changes: Mapping[st
 def _refuse_idle(name: str, changes: Mapping[str, object], diagnose: bool, each: bool) -> None:
     """An option that the recipe would ignore is refused rather than ignored."""
     of_rates = ("neuron", "tau_mem_ms", "tau_syn_ms", "signed", "spike_values", "burst", "readout_delay",
-                "potential_steps", "code")  # fmt: skip
+                "potential_steps", "code", "look_ahead")  # fmt: skip
     idle = [option for option in of_rates if option in changes] if name in _OWN_STEPS else []
     for option, of in (("exact_levels", "exact"), ("radix_bits", "radix")):
         idle += [option] if option in changes and name not in (of, "all") else []

@@ -26,6 +26,9 @@ CODES = ("rate", "differential")
 SPIKE_NORM = "spike-norm"
 """The rule that needs the spiking network itself, so it is no entry of `RULES`."""
 
+MOST_AHEAD = 64
+"""The longest look-ahead."""
+
 
 @dataclass(frozen=True)
 class ConvertConfig:
@@ -68,6 +71,9 @@ class ConvertConfig:
     input_code : {"constant", "poisson"}
     input_low, input_high : float
         Range of the inputs, used only where there are no calibration samples.
+    look_ahead : int
+        Steps for which each sample is tried before it runs, so that neurons which fired too often or too seldom start
+        anew; see `convert.simulation.look_ahead`. They count as latency, for every population.
     recipe : str
         Name of the recipe that these options follow; see `convert.recipes`. The networks of "exact" and "radix" have
         neurons of their own; steps of the first depend on the sample, those of the second are a period for each layer.
@@ -107,6 +113,7 @@ class ConvertConfig:
     input_code: str = "constant"
     input_low: float = 0.0
     input_high: float = 1.0
+    look_ahead: int = 0
     recipe: str = "none"
     exact_levels: int = 15
     radix_bits: int = 4
@@ -139,6 +146,8 @@ class ConvertConfig:
                 (self.bias_steps >= 0, f"bias_steps: got {self.bias_steps}; expected 0 or more"),
                 (self.calibrated_on >= 1, f"calibrated_on: got {self.calibrated_on}; expected at least 1"),
                 ((self.readout_delay or 0) >= 0, f"--readout-delay: got {self.readout_delay}; expected 0 or more"),
+                (0 <= self.look_ahead <= MOST_AHEAD,
+                 f"--look-ahead: got {self.look_ahead}; expected 0 to {MOST_AHEAD}"),
                 (self.potential_steps >= 0, f"potential_steps: got {self.potential_steps}; expected 0 or more"),
                 (-math.inf < self.input_low < self.input_high < math.inf,
                  f"input range: got {self.input_low} to {self.input_high}; expected two numbers, the lower one first"),
@@ -160,6 +169,16 @@ class ConvertConfig:
             ("--signed", self.signed), (f"--spike-values {self.spike_values}", self.spike_values > 1),
             ("--reset zero", self.reset == "zero"), (f"--code {self.code}", self.code != "rate"),
             (f"--rule {SPIKE_NORM}", self.rule == SPIKE_NORM),
+        ) if excludes]  # fmt: skip
+
+    def _against_a_look_ahead(self) -> list[str]:
+        """Options of neurons that are not repaired, and of inputs that are not the same twice."""
+        return [flag for flag, excludes in (
+            (f"--neuron {self.neuron}", self.neuron != "if"), ("--signed", self.signed),
+            (f"--spike-values {self.spike_values}", self.spike_values > 1), (f"--burst {self.burst}", self.burst > 1),
+            (f"--reset {self.reset}", self.reset == "zero"), (f"--code {self.code}", self.code != "rate"),
+            (f"--input {self.input_code}", self.input_code != "constant"),
+            (f"--recipe {self.recipe}", self.quantised), ("--hybrid", self.hybrid),
         ) if excludes]  # fmt: skip
 
     @property
@@ -198,7 +217,7 @@ class ConvertConfig:
         return Law(self.reset, self.v_threshold, self.signed, self.spike_values, self.code, self.correction, self.burst)
 
     def check_code(self) -> None:
-        """Refuse what does not go with bursts or the code; a comparison of recipes names it instead of stopping.
+        """Refuse what bursts, a look-ahead or the code exclude; a comparison of recipes names it instead of stopping.
 
         Raises
         ------
@@ -209,6 +228,11 @@ class ConvertConfig:
             raise ConfigError(
                 f"--burst: got {self.burst} with {', '.join(others)}; expected neither: a burst is of plain spikes, "
                 "each of which takes one quantum: leave --burst out, or change these"
+            )
+        if self.look_ahead and (others := self._against_a_look_ahead()):
+            raise ConfigError(
+                f"--look-ahead: got {self.look_ahead} with {', '.join(others)}; expected IF neurons with plain spikes "
+                "and a constant input: leave --look-ahead out, or change these"
             )
         if self.code == "rate" or self.quantised:
             return
@@ -239,7 +263,7 @@ class ConvertConfig:
             return replace(remembered, recipe=network.code, dt_ms=network.dt_s * 1000, input_code=network.input_code,
                            radix_bits=bits)  # fmt: skip
         own: dict[str, Any] = {"neuron": name, "dt_ms": network.dt_s * 1000, "input_code": network.input_code}
-        own["code"] = network.code
+        own |= {"code": network.code, "look_ahead": network.look_ahead}
         if remembered.quantised:
             own["recipe"] = cls.recipe
         if neuron.tau_mem_s < math.inf:

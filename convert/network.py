@@ -98,6 +98,9 @@ class SpikingNetwork:
     code : {"rate", "exact", "differential", "radix"}
         What the spikes mean. An exact network consists of counting neurons, a differential one of differential
         neurons, a radix-coded one of radix neurons; all three have a constant input.
+    look_ahead : int
+        Steps for which every sample is tried before it runs, to repair the neurons' starts; see
+        `convert.simulation.look_ahead`. Rate code and constant input only.
 
     Raises
     ------
@@ -113,6 +116,7 @@ class SpikingNetwork:
     readout_delay: int = 0
     provenance: Mapping[str, str] = field(default_factory=dict)
     code: str = "rate"
+    look_ahead: int = 0
 
     def __post_init__(self) -> None:
         """Check that the parts belong together."""
@@ -140,6 +144,11 @@ class SpikingNetwork:
             raise GraphError(f"input code {self.input_code!r}; expected one of {', '.join(INPUT_CODES)}")
         if self.readout_delay < 0:
             raise GraphError(f"read-out delay is {self.readout_delay} steps; expected 0 or more")
+        if self.look_ahead < 0 or (self.look_ahead and (self.code, self.input_code) != ("rate", "constant")):
+            raise GraphError(
+                f"look-ahead of {self.look_ahead} steps in a network of code {self.code!r} and input code "
+                f"{self.input_code!r}; expected 0 or more, and only with rates and a constant input"
+            )
         self._check_code()
         if not 0 < self.dt_s < math.inf:
             raise GraphError(f"dt is {self.dt_s} s; expected more than 0, and finite")
@@ -169,6 +178,10 @@ class SpikingNetwork:
     def neuron_count(self) -> int:
         """Number of neurons."""
         return sum(int(torch.tensor(self.graph[name].shape).prod()) for name in self.sites)
+
+    def look_ahead_steps(self) -> int:
+        """Steps before the first one of a run: a trial for each population, one after the other."""
+        return self.look_ahead * len(self.sites)
 
     def spiking(self) -> dict[str, Carried]:
         """Nodes that emit spikes, and what they send in one step: fraction bits, and the largest magnitude."""

@@ -106,6 +106,7 @@ def convert(
             snn = calibrate_potentials(snn, folded, few, config.potential_steps, progress, by_neuron)
         if config.bias_steps:
             snn = calibrate_biases(snn, folded, few, config.bias_steps, progress)
+    snn = replace(snn, look_ahead=config.look_ahead)
     notes = (*traced.notes, *_notes(folded, lams, stats, config))
     return Conversion(traced.graph, folded, snn, stats, lams, traced.coverage, config, notes,
                       heads_of(traced.graph, traced.heads))  # fmt: skip

@@ -153,6 +153,12 @@ def limits(conversion: Conversion) -> list[str]:
             f"The read-out leaves out the first {network.readout_delay} steps, and never more than half of them; they "
             "count as latency and as energy."
         )
+    if network.look_ahead:
+        found.append(
+            f"Every sample is tried for {network.look_ahead} steps before it runs, one population after the other "
+            f"(look-ahead repair): {network.look_ahead_steps()} steps of latency that no T here contains. The spikes "
+            "and updates of these steps are counted. In its first step the network uses what arrives later."
+        )
     if (payload := payload_bits(network)) > 1:
         found.append(
             f"A spike carries {payload} bits: which of its values it has. It is counted as one event, and its addition "

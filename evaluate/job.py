@@ -182,6 +182,9 @@ def _diagnosis(request: Request, prepared: _Prepared, report: Report) -> dict[st
     if conversion.snn.code == "differential":
         return {"verdict": ["unmeasured: a diagnosis compares rates, and the spikes of this code are corrections; "
                             "diagnose the same options with --code rate"]}  # fmt: skip
+    if conversion.snn.look_ahead:
+        return {"verdict": ["unmeasured: a diagnosis follows neurons that start alike for all samples; diagnose the "
+                            "same options without --look-ahead"]}  # fmt: skip
     if conversion.ann is None:
         return {"verdict": ["unmeasured: the file holds no original to compare with; diagnose its conversion"]}
     x = x[: samples_within(conversion.snn, steps, len(x))]

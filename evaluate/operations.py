@@ -43,6 +43,8 @@ CONVENTIONS = (
     "Differential code: populations, max pools and the read-out decode what arrives, unless it is constant. A decoder "
     "adds its estimate to the charge and corrects it by the charge times 1 / t, from a table: two additions and a "
     "multiplication in every step, whether or not a spike arrives. A neuron keeps its own estimate likewise.",
+    "A network that looks ahead updates every neuron twice in each of those steps, once to try and once corrected; the "
+    "corrected spikes are counted with all others.",
     "Weights that are zero are counted like others. Comparisons, the subtraction at a spike and table look-ups are "
     "not counted.",
 )
@@ -141,7 +143,8 @@ class _Counter:
     def __init__(
         self, conversion: Conversion, spikes: Mapping[str, Tensor], nonzero: Mapping[str, Tensor], steps: int
     ) -> None:
-        self.snn, self.spikes, self.nonzero, self.steps = conversion.snn, spikes, nonzero, steps
+        self.snn, self.spikes, self.nonzero = conversion.snn, spikes, nonzero
+        self.steps = steps + 2 * self.snn.look_ahead
         self.original = {node.name for node in conversion.folded}
         self.events: dict[str, Tensor] = {}
         """Node -> mean events per inference at each element, where spikes (summed or scaled) are carried."""

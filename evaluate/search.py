@@ -59,6 +59,7 @@ _FLAGS = {
     "readout_delay": "--readout-delay",
     "exact_levels": "--levels",
     "radix_bits": "--bits",
+    "look_ahead": "--look-ahead",
 }
 """Options of a configuration that a search sets, or that none of its recipes has."""
 

@@ -109,7 +109,13 @@ def latency(run: Run) -> str:
         return f"to within 0.5 and 0.1 points of the ANN: {missing(half)}"
     duration = f" ({quantity(ms.value, ms.unit)})" if ms.value is not None and half.value is not None else ""
     first, second = (missing(each) if each.value is None else quantity(each.value, each.unit) for each in (half, tenth))
-    return f"{first}{duration} to within 0.5 points of the ANN's accuracy; {second} to within 0.1"
+    return f"{first}{duration} to within 0.5 points of the ANN's accuracy; {second} to within 0.1{_ahead(run)}"
+
+
+def _ahead(run: Run) -> str:
+    """The steps that a network looks ahead, which are latency too."""
+    found = [m for m in run.metrics if m.name == "latency.look_ahead_steps" and m.value is not None]
+    return "".join(f"; and before that {quantity(m.value or 0.0, m.unit)} of look-ahead" for m in found)
 
 
 def energy_model(run: Run) -> str:

@@ -28,7 +28,7 @@ from convert.graph import ir
 from convert.graph.ir import Graph, Node
 from convert.graph.semantics import apply
 from convert.lattice import Carried, carried, fraction_bits
-from convert.network import SpikingNetwork
+from convert.network import Site, SpikingNetwork
 from convert.neurons.leaky import decay
 from convert.simulation.differences import Difference
 from convert.simulation.events.library import kernel
@@ -37,6 +37,7 @@ from convert.simulation.events.planes import Planes, packed, pooled
 from convert.simulation.events.populations import Population, Receiver
 from convert.simulation.inputs import constant_current, poisson_spikes
 from convert.simulation.kernels import Decoder, Filter, Maximum, State, channels_last, scan
+from convert.simulation.look_ahead import repairs, restarted
 from convert.simulation.results import Simulation, check_request, read_out
 
 __all__ = ["ENGINES", "batch_within", "engines_of", "kernel_is_missing", "simulate"]
@@ -91,6 +92,8 @@ def simulate(
         )
     plan = _plan(network, engine, device)
     run = _Run(network, x, steps, seed, range(len(x)) if samples is None else samples, device, plan)
+    if network.look_ahead:
+        run.look_ahead()
     totals, done = [], 0
     while done < steps:
         until = min(steps, done + (_BLOCK if plan is None else _EVENTS_BLOCK), *[s for s in kept if s > done])
@@ -104,6 +107,8 @@ def _plan(network: SpikingNetwork, engine: str, device: str) -> Plan | None:
     """What the events engine takes over, None where all is dense."""
     if engine not in ENGINES:
         raise ConfigError(f"--engine: got {engine!r}; expected one of {', '.join(ENGINES)}")
+    if network.look_ahead:  # starts of its own for each sample, which the kernel does not have
+        return None
     plan = plan_of(network) if engine != "dense" and device == "cpu" else None
     if engine == "events" and plan is None:
         why = "it runs on the processor" if device != "cpu" else "its kernel was not built: no compiler when installing"
@@ -137,7 +142,7 @@ def batch_within(network: SpikingNetwork, bytes_allowed: int, engine: str = "aut
         neurons = sum(math.prod(network.graph[name].shape) for name in network.sites)
         return max(1, bytes_allowed // (neurons * _EVENTS_BYTES))
     widest = max(int(torch.tensor(node.shape).prod()) for node in network.graph)
-    return max(1, bytes_allowed // (widest * _BLOCK * 4 * 8))
+    return max(1, bytes_allowed // (widest * max(_BLOCK, network.look_ahead) * 4 * 8))
 
 
 @dataclass
@@ -160,6 +165,11 @@ class _Run:
     counts: dict[str, Tensor] = field(default_factory=dict)
     emitted: dict[str, Tensor] = field(default_factory=dict)
     kept: dict[str, list[Tensor]] = field(default_factory=dict)
+    starts: dict[str, Tensor] = field(default_factory=dict)
+    """Population -> potentials that a look-ahead found, (batch, *shape)."""
+    spent: dict[str, Tensor] = field(default_factory=dict)
+    """Population -> spikes of the look-ahead, summed over the batch."""
+    trial: bool = False
     total: Tensor | None = None
 
     def __post_init__(self) -> None:
@@ -187,6 +197,18 @@ class _Run:
             if node.name not in self.network.sites and all(name in known for name in node.inputs):
                 known[node.name] = apply(_as(node, torch.float64).op, *(known[name] for name in node.inputs))
         return known
+
+    def look_ahead(self) -> None:
+        """Try all samples, layer by layer, and start from what that has found."""
+        ahead = self.network.look_ahead
+        first = _Run(self.network, self.x, ahead, self.seed, self.samples, self.device, None, trial=True)
+        first.block(0, ahead)
+        self.starts, self.spent = first.starts, first.emitted
+
+    def site(self, name: str) -> Site:
+        """The population `name`, with the starts of this batch."""
+        site = self.network.sites[name]
+        return replace(site, initial=self.starts[name]) if name in self.starts else site
 
     @cached_property
     def rest(self) -> dict[str, Tensor]:
@@ -246,7 +268,8 @@ class _Run:
         if step in kept:
             self.emitted |= {name: population.emitted() for name, population in self.populations.items()}
             for name, spikes in self.emitted.items():
-                self.kept.setdefault(name, []).append(spikes.cpu())
+                known = spikes + self.spent[name] if name in self.spent else spikes
+                self.kept.setdefault(name, []).append(known.cpu())
 
     def result(self, output: Tensor, kept: tuple[int, ...]) -> Simulation:
         """What came out."""
@@ -274,21 +297,24 @@ class _Block:
         if population is not None:
             self.planes[node.name, None] = population.run(self.spikes_for(population.receiver), self.steps)
             return
-        site = self.run.network.sites[node.name]
         current = self.filtered(node.inputs[0])
-        dtype = self._membrane_type(node, not site.neuron.on_lattice or site.neuron.tau_mem_s < float("inf"))
+        if self.run.trial and repairs((plain := self.run.network.sites[node.name]).neuron):
+            self.run.starts[node.name] = restarted(plain.neuron, plain.initial, current, self.steps)
+        site = self.run.site(node.name)
+        dtype = self._membrane_type(
+            node, site.initial, not site.neuron.on_lattice or site.neuron.tau_mem_s < float("inf")
+        )
         before = self.run.states.get(node.name)
         state, spikes = scan(site, before, current, self.steps, self.run.network.dt_s, dtype)
         self.run.states[node.name] = state
         self.run.note(node.name, spikes, site.neuron.signed)
         self.lanes["raw", node.name] = spikes
 
-    def _membrane_type(self, node: Node, inexact: bool) -> torch.dtype:
+    def _membrane_type(self, node: Node, initial: Tensor, inexact: bool) -> torch.dtype:
         """float32 where no sum over the whole run can leave it."""
         source = self.run.carried[node.inputs[0]]
         if inexact or self.run.alpha or self.run.decodes:
             return torch.float64
-        initial = self.run.network.sites[node.name].initial
         of_start = fraction_bits(initial)
         bits = None if source.bits is None or of_start is None else max(source.bits, of_start)
         return Carried(bits, float(initial.abs().max()) + source.bound * (self.run.steps + 1)).dtype

@@ -25,7 +25,8 @@ class Simulation:
         `read_out`.
     spikes : mapping
         Node -> (len(record), *shape): number of spikes, of whatever sign and value, summed over the batch, emitted up
-        to each recorded step. The input is among them where it is coded as spikes.
+        to each recorded step. The input is among them where it is coded as spikes. Those that a network sends while it
+        looks ahead are among them from the first step on.
     counts : mapping
         Node -> (batch, *shape): sum of the spikes' values of every neuron after the last step; for plain spikes, their
         number.

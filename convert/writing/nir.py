@@ -96,6 +96,11 @@ def to_nir(network: SpikingNetwork, form: str) -> Any:
             "--nir: got a network of differential code; expected a rate-coded one: NIR has no node that divides by the "
             "number of the step, as its decoders do; leave --nir out, or use --code rate"
         )
+    if network.look_ahead:
+        raise ConfigError(
+            f"--nir: got a network that looks {network.look_ahead} steps ahead; expected one that does not: NIR has "
+            "one start for all samples; leave --nir out, or --look-ahead"
+        )
     nir = nir_library()
     _refuse(network, form)
     builder = _Builder(network, Native(network, nir) if form == "native" else Faithful(network, nir), nir)

@@ -31,6 +31,7 @@ WRONG = {
     "input_code": (["morse"], "--input"),
     "exact_levels": ([0, -3, 5000], "--levels"),
     "radix_bits": ([0, -2, 11], "--bits"),
+    "look_ahead": ([-1, 65], "--look-ahead"),
     "input_low": ([1.0, 2.0, NAN, -math.inf], "input range"),
     "input_high": ([0.0, -1.0, NAN, math.inf], "input range"),
 }
