@@ -100,7 +100,12 @@ def agreement(run: Run) -> str:
 
 
 def latency(run: Run) -> str:
-    """How long the spiking network takes to come near the ANN."""
+    """How long the spiking network takes to come near the ANN, and what it does before its first step."""
+    return _within(run) + _ahead(run)
+
+
+def _within(run: Run) -> str:
+    """The steps until it is near the ANN."""
     if fits.is_regression(run):
         return fits.latency(run)
     names = ("steps_within_0.5pp", "steps_within_0.1pp", "ms_within_0.5pp")
@@ -109,7 +114,7 @@ def latency(run: Run) -> str:
         return f"to within 0.5 and 0.1 points of the ANN: {missing(half)}"
     duration = f" ({quantity(ms.value, ms.unit)})" if ms.value is not None and half.value is not None else ""
     first, second = (missing(each) if each.value is None else quantity(each.value, each.unit) for each in (half, tenth))
-    return f"{first}{duration} to within 0.5 points of the ANN's accuracy; {second} to within 0.1{_ahead(run)}"
+    return f"{first}{duration} to within 0.5 points of the ANN's accuracy; {second} to within 0.1"
 
 
 def _ahead(run: Run) -> str:

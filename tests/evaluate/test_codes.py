@@ -99,7 +99,14 @@ def test_a_diagnosis_of_digits_finds_nothing_but_rounding(tmp_path):
 
 def test_the_help_tells_of_the_options():
     text = " ".join(CliRunner().invoke(app, ["--help"], env={"COLUMNS": "200", "TERM": "dumb"}).output.split())
-    for said in ("--burst", "--bits", "most plain spikes", "binary digits of a number"):
+    for said in (
+        "--burst",
+        "--bits",
+        "--look-ahead",
+        "most plain spikes",
+        "binary digits of a number",
+        "is tried first",
+    ):
         assert said in text
 
 
@@ -141,3 +148,35 @@ def test_a_diagnosis_knows_that_a_burst_clips_at_n_spikes_per_step():
     assert sum(layer["shares"].values()) == pytest.approx(1)
     assert abs(layer["shares"]["clipping"]) < 0.05 < layer["shares"]["rounding"]
     assert math.isclose(layer["relative_rms"]["clipping"], 0, abs_tol=0.01)
+
+
+def test_a_look_ahead_is_reported_as_latency_and_counted(tmp_path):
+    options = ("--recipe", "best-onebit", "--for-steps", "4", "--steps", "2,4")
+    text, ahead, out = run(tmp_path, *options, "--look-ahead", "4")
+    assert metric(ahead, "latency.look_ahead_steps")["value"] == 4 * 2  # a trial for each of two populations
+    assert "and before that 8 steps of look-ahead" in " ".join(text.split())
+    (limit,) = (line for line in ahead["assumptions"]["limits"] if "look-ahead repair" in line)
+    assert "tried for 4 steps before it runs" in limit and "8 steps of latency that no T here contains" in limit
+    _, plain, _ = run(tmp_path / "plain", *options)
+    assert not [m for m in plain["metrics"] if m["name"] == "latency.look_ahead_steps"]
+    updates, without = ([row["neuron_updates"] for row in r["layers"] if row["neurons"]] for r in (ahead, plain))
+    assert updates == [3 * n for n in without]  # 4 steps to try, 4 corrected, 4 of the run
+    for key in ("spikes.per_neuron", "synops.per_inference", "energy.snn_j"):
+        assert metric(ahead, key)["value"] > 1.2 * metric(plain, key)["value"]
+    assert load(out / "snn.safetensors").look_ahead == 4
+    refused = CliRunner().invoke(app, ["zoo:digits-relu", "--look-ahead", "4", "--out", str(tmp_path / "x")])
+    assert refused.exit_code == 2 and "--look-ahead: got 4 with --neuron seed; expected IF neurons" in refused.output
+
+
+def test_a_look_ahead_has_a_column_of_its_own(tmp_path):
+    out = tmp_path / "out"
+    options = ["--recipe", "best-onebit", "--for-steps", "each", "--steps", "2,4", "--limit", "40", "--look-ahead", "3"]
+    done = CliRunner().invoke(app, ["zoo:digits-relu", *options, "--out", str(out)])
+    assert done.exit_code == 0, done.output
+    (row,) = json.loads((out / "recipes.json").read_text())["rows"]
+    assert (row["look_ahead_steps"], row["sequential_latency_steps"]) == (3 * 2, 4 + 1 + 3 * 2)
+    page = (out / "report.md").read_text()
+    (header,) = (line for line in page.splitlines() if line.startswith("| recipe") and "latency" in line)
+    columns = [cell.strip() for cell in header.strip("|").split("|")]
+    (cells,) = (line for line in page.splitlines() if line.startswith("| best-onebit") and "simulated" in line)
+    assert [c.strip() for c in cells.strip("|").split("|")][columns.index("look-ahead")] == "6"
