@@ -389,10 +389,10 @@ def _floats(option: str, text: str) -> tuple[float, float]:
 
 @contextmanager
 def _bars() -> Iterator[Progress]:
-    """Bars on standard error, shown from the first report on."""
+    """Bars on standard error, shown from the first report on; without a terminal there are none, and no empty line."""
     columns = (TextColumn("{task.description:>10}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
                TextColumn("left"), TimeRemainingColumn())  # fmt: skip
-    bars = Progress(*columns, console=notice, transient=True)
+    bars = Progress(*columns, console=notice, transient=True, disable=not notice.is_interactive)
     try:
         yield bars
     finally:
