@@ -3,7 +3,11 @@
 results.py     Simulation, Settled: what comes out, the same for every engine
 reference.py   step by step in float64, as the equations stand in the book: slow and obvious, the oracle
 inputs.py      the input as a constant current or as Poisson spikes
-engine.py      time folded into the batch, layer by layer: the fast path, spike for spike the same
+engine.py      simulate(), simulate_until(): the fast path, spike for spike the same, shared among threads
+blocks.py      one batch through time: block by block of steps, layer by layer
+typed.py       graphs in the number types in which sums are exact
+differences.py the functions of hybrid networks, by what they change from step to step
+events/        from spike to spike, in a compiled kernel
 module.py      SpikingModule: one step as an nn.Module, state in and out
 kernels.py     the loops over time of one population
 quiescence.py  the exact mode: until nothing can fire; its proof, its quantised network, its certificate

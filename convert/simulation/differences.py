@@ -17,7 +17,7 @@ exact, and two engines agree up to rounding, not bit for bit.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -51,6 +51,11 @@ class Difference:
     def __init__(self, op: RunningOp) -> None:
         self.op = op
         self.state: MeanState | None = None
+
+    def keep(self, index: Tensor) -> None:
+        """Go on with some of the samples."""
+        if self.state is not None:
+            self.state = replace(self.state, sums=tuple(s[index] for s in self.state.sums), sent=self.state.sent[index])
 
     def __call__(self, inputs: Sequence[Tensor]) -> Tensor:
         """What is sent in each step of a block, for inputs (steps, batch, *shape)."""

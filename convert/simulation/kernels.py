@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import fields, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,7 +24,7 @@ from convert.neurons.hard_reset import HardResetNeuron
 from convert.neurons.leaky import LeakyNeuron, LeakyState, decay
 from convert.neurons.tracking import CurveNeuron, TrackingNeuron, TrackingState, TwoSlopeNeuron
 
-__all__ = ["Decoder", "Filter", "Maximum", "channels_last", "scan"]
+__all__ = ["Decoder", "Filter", "Maximum", "channels_last", "scan", "some"]
 
 State = LeakyState | AdaptiveState | GradedState | TrackingState
 
@@ -30,6 +32,18 @@ State = LeakyState | AdaptiveState | GradedState | TrackingState
 def channels_last(x: Tensor) -> Tensor:
     """`x` with channels innermost in memory where it is an image batch: convolution and pooling are faster so."""
     return x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x.contiguous()
+
+
+def some(state: State, index: Tensor) -> State:
+    """`state`, a dataclass, with some of the samples only: of every tensor (batch, *shape) in it."""
+    kept = {f.name: _some(getattr(state, f.name), index) for f in fields(state)}
+    return replace(state, **kept)
+
+
+def _some(value: Any, index: Tensor) -> Any:
+    if isinstance(value, tuple):
+        return tuple(_some(v, index) for v in value)
+    return channels_last(value[index]) if isinstance(value, Tensor) else value
 
 
 def _block_like(x: Tensor, steps: int, dtype: torch.dtype) -> Tensor:
@@ -220,6 +234,10 @@ class Filter:
         """`rest` is (batch, *shape)."""
         self.alpha, self.i = alpha, rest.double().clone()
 
+    def keep(self, index: Tensor) -> None:
+        """Go on with some of the samples."""
+        self.i = channels_last(self.i[index])
+
     def __call__(self, j: Tensor) -> Tensor:
         """The filtered block, (steps, batch, *shape) in float64."""
         out = _block_like(j, len(j), torch.float64)
@@ -239,6 +257,10 @@ class Decoder:
         """`rest` is (batch, *shape)."""
         self.rest = rest.double()
         self.estimate, self.steps = self.rest.clone(), 0
+
+    def keep(self, index: Tensor) -> None:
+        """Go on with some of the samples."""
+        self.rest, self.estimate = channels_last(self.rest[index]), channels_last(self.estimate[index])
 
     def __call__(self, j: Tensor) -> Tensor:
         """The decoded block, (steps, batch, *shape) in float64."""
@@ -260,9 +282,13 @@ class Maximum:
         self.sums = torch.zeros(like.shape, dtype=torch.float64)
         self.best = apply(op, self.sums)
 
+    def keep(self, index: Tensor) -> None:
+        """Go on with some of the samples."""
+        self.sums, self.best = channels_last(self.sums[index]), channels_last(self.best[index])
+
     def __call__(self, drive: Tensor) -> Tensor:
         """The pooled block, (steps, batch, *pooled shape) in float64."""
-        sums = torch.cumsum(drive.double(), dim=0).add_(self.sums)
+        sums = torch.cumsum(torch.cat([self.sums[None], drive.double()]), dim=0)[1:]  # one by one, whatever the block
         pooled = apply(self.op, sums.flatten(0, 1)).unflatten(0, sums.shape[:2])
         growth = torch.diff(pooled, dim=0, prepend=self.best[None])
         self.sums, self.best = sums[-1], pooled[-1]

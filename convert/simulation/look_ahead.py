@@ -51,7 +51,7 @@ def restarted(neuron: LeakyNeuron, initial: Tensor, current: Tensor, steps: int)
         rho.
     """
     threshold = neuron.v_threshold
-    start = torch.zeros_like(current[0], dtype=torch.float64) + initial
+    start = torch.zeros_like(current[0], dtype=torch.float64) + initial.to(current.device)
     v, weakest, strongest = start.clone(), torch.full_like(start, torch.inf), torch.full_like(start, -torch.inf)
     for t in range(steps):
         v += current[0 if len(current) == 1 else t]

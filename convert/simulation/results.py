@@ -11,7 +11,7 @@ from torch import Tensor
 from convert.errors import ConfigError, InputShapeError
 from convert.network import SpikingNetwork
 
-__all__ = ["Settled", "Simulation", "check_request", "read_out", "refuse_exact"]
+__all__ = ["Exits", "Settled", "Simulation", "check_request", "read_out", "refuse_exact"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +38,29 @@ class Simulation:
     spikes: Mapping[str, Tensor]
     counts: Mapping[str, Tensor]
     record: tuple[int, ...]
+    dt_s: float
+
+
+@dataclass(frozen=True, eq=False)
+class Exits:
+    """A spiking network on a batch of which every sample left when it was finished.
+
+    Parameters
+    ----------
+    output : Tensor (batch, *output shape)
+        Read-out of each sample at the step at which it left.
+    steps : Tensor (batch,)
+        That step.
+    counts : mapping
+        Node -> (batch, *shape): sum of the spikes' values of every neuron until then.
+    spikes : mapping
+        Node -> (*shape): number of spikes until then, summed over the batch.
+    """
+
+    output: Tensor
+    steps: Tensor
+    counts: Mapping[str, Tensor]
+    spikes: Mapping[str, Tensor]
     dt_s: float
 
 

@@ -14,7 +14,8 @@
 // Spikes are kept as bit planes, [plane][sample][place][step][word of 32 channels]; plane p is worth
 // +- 2^level(p) of the least value that a spike of its population can have.
 //
-// Weights are 16-bit where at most `group` rows can be added without leaving 16 bits; then the sum is widened. The
+// Weights are 16-bit where `together` rows, whichever they are, can be added without leaving 16 bits; then the sum is
+// widened. The
 // lanes of a 16-bit vector hold channels in the order 0, n, 1, n+1, ... (n: lanes of a 32-bit vector), so that
 // its even and odd halves widen to consecutive channels; `events_lanes` tells the caller n.
 //
@@ -24,6 +25,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
+#include <limits>
 #include <vector>
 
 #if defined(__x86_64__)
@@ -121,17 +123,6 @@ inline uint16_t* append(uint16_t* end, uint32_t word, uint16_t row) {
 #endif
 }
 
-// Append n row numbers, each plus `row`. Up to 32 entries beyond the new end may be overwritten, and as many read.
-inline uint16_t* copy_rows(uint16_t* end, const uint16_t* from, int n, uint16_t row) {
-    constexpr int lanes = kBytes / 2;
-    int i = 0;
-    do {  // once without asking: whether there are any is hard to predict, and what is written in vain is written over
-        store(end + i, load<Short>(from + i) + (int16_t)row);
-        i += lanes;
-    } while (i < n);
-    return end + n;
-}
-
 // ---------------------------------------------------------------------------------------------------- the layer
 
 extern "C" {
@@ -144,6 +135,7 @@ struct Source {
     int32_t kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w;
     int32_t row;                     // first row of W; rows: (kx * kernel_h + ky) * 32 (word_end - word_begin) + channel
     int32_t level, negative;         // worth +- 2^level units; sources are sorted by (-level, negative)
+    int32_t repeat;                  // times that a spike is listed; a power of two that `level` does not hold
 };
 
 enum Law : int32_t { kDrive = 0, kSubtract = 1, kZero = 2, kGraded = 3 };
@@ -155,7 +147,7 @@ struct Layer {
     const Source* sources;
     int32_t source_count, rows;      // rows of a tile, without the row of zeros that follows them
     const void* weight;              // [tile][rows + 1][tile lanes]
-    int32_t weight_bytes, group;     // 2 or 4; rows that can be added in 16 bits
+    int32_t weight_bytes, together;  // 2 or 4; rows that are added at a time, without leaving 16 bits: 1, 2, 4 or 8
     int32_t tile;                    // neurons of a tile: 32 or 64
     Law law;
     int32_t real;                    // membrane in double (with leak and filter) instead of in lattice units
@@ -166,7 +158,7 @@ struct Layer {
     double unit;                     // real: quanta in a lattice unit
     double alpha, beta, threshold, quantum;  // threshold and quantum in the membrane's unit
     void* v;                         // [samples][places][width], the first neuron that is run
-    double* current;                 // the same, real only: synaptic current
+    double* current;                 // the same, real only, with leak or filter: synaptic current
     void* sent;                      // sum of what was emitted, in the membrane's unit (kSubtract, kZero: in spikes)
     void* fired;                     // graded: number of spikes
     uint32_t* out;                   // [plane][samples][places][steps][out_words]
@@ -174,143 +166,177 @@ struct Layer {
     int32_t out_words, out_word;     // words of the population, and the first one written here
     int32_t* drive;                  // kDrive: [steps][samples][places][width]
     int64_t drive_step;
+    int32_t line_h, line_w;          // places of the weighted layer: out_h, out_w, or more, if it is max-pooled
+    int32_t pool_h, pool_w, pool_stride_h, pool_stride_w, pool_pad_h, pool_pad_w, pool_dilation_h, pool_dilation_w;
+    void* sums;                      // max-pooled: sums of drive, [samples][places][pool_h * pool_w][width]
+    double* currents;                // and their synaptic currents, real only, with a filter
 };
 
 }  // extern "C"
 
 // ---------------------------------------------------------------------------------------------------- rows
 
-// Stretches of row numbers: stretch i ends at end[i] and begins where the one before ends.
-struct Lists {
-    std::vector<uint16_t> index;
-    std::vector<int32_t> end;
-};
-
 struct Slot {
     int level;
     bool negative;
 };
 
-// Lists the rows that spiked, for each place of the population and each step, slot by slot (a slot: the sources of
-// one level and sign). Windows of neighbouring places share their columns, so a column is listed once for each line
-// of places, with rows numbered as if it were the first of its window, and copied into every window that it lies in.
-struct Listing {
-    const Layer& layer;
-    std::vector<Slot> slots;
-    std::vector<int> slot_of;                    // source -> slot
-    std::vector<std::vector<Lists>> columns;     // [source][x]: a stretch for each step
-    std::vector<std::vector<int64_t>> line_of;   // [source][x]: the line of places for which it was listed, or -1
+// Sources of one slot with the same synapses: planes of one population that are seen through one window.
+struct Beam {
+    const Source* source;  // the first of them
+    int count, slot;
+    int rows;              // of one column of the window
+    int runs, columns;     // columns of the line: `runs` of them (the dilation) after each other, each of so many
 
-    std::vector<const uint32_t*> words;          // of the column that is being listed, at step 0
-    std::vector<uint16_t> rows;                  // the first row of each
-    struct Window {
-        const Lists* column;
-        uint16_t row;
-        int slot;
-    };
-    std::vector<Window> windows;                 // of the place that is being listed
-
-    explicit Listing(const Layer& l) : layer(l), columns(l.source_count), line_of(l.source_count) {
-        for (int i = 0; i < l.source_count; i++) {
-            const Source& s = l.sources[i];
-            if (slots.empty() || slots.back().level != s.level || slots.back().negative != (s.negative != 0))
-                slots.push_back({s.level, s.negative != 0});
-            slot_of.push_back((int)slots.size() - 1);
-            columns[i].resize(s.in_w);
-            line_of[i].assign(s.in_w, -1);
-        }
+    // Whether column `at` of the line lies in a window, and not between two.
+    bool reads(int at) const {
+        for (int kx = 0; kx < source->kernel_w; kx++)
+            if ((at - kx * runs) % source->stride_w == 0) return true;
+        return false;
     }
 
-    void list_column(const Source& s, int64_t sample, int y, int ix, Lists& column) {
-        const int wide = 32 * (s.word_end - s.word_begin), steps = layer.steps;
-        column.end.resize(steps);
-        words.clear();
-        rows.clear();
-        for (int ky = 0; ky < s.kernel_h; ky++) {
-            const int iy = y * s.stride_h - s.pad_h + ky * s.dilation_h;
-            if (iy < 0 || iy >= s.in_h) continue;
-            const uint32_t* place = s.bits + ((sample * s.in_h + iy) * s.in_w + ix) * ((int64_t)steps * s.words);
-            for (int w = s.word_begin; w < s.word_end; w++) {
-                words.push_back(place + w);
-                rows.push_back((uint16_t)(ky * wide + 32 * (w - s.word_begin)));
-            }
-        }
-        const size_t count = words.size();
-        size_t n = 0;
-        for (int t = 0; t < steps; t++) {
-            if (column.index.size() < n + 32 * count + 64) column.index.resize(2 * n + 32 * count + 64);
-            uint16_t *begin = column.index.data(), *end = begin + n;
-            const int64_t at = (int64_t)t * s.words;
-            for (size_t p = 0; p < count; p++) end = append(end, words[p][at], rows[p]);
-            column.end[t] = (int32_t)(n = end - begin);
-        }
-    }
-
-    // The rows at place (y, x) of a sample; an even number in each stretch, [step * slots + slot].
-    void list_place(int64_t sample, int y, int x, Lists& lists) {
-        size_t most = 64;
-        windows.clear();
-        for (int i = 0; i < layer.source_count; i++) {
-            const Source& s = layer.sources[i];
-            const int wide = 32 * (s.word_end - s.word_begin);
-            for (int kx = 0; kx < s.kernel_w; kx++) {
-                const int ix = x * s.stride_w - s.pad_w + kx * s.dilation_w;
-                if (ix < 0 || ix >= s.in_w) continue;
-                const int64_t line = sample * layer.out_h + y;
-                if (line_of[i][ix] != line) {
-                    list_column(s, sample, y, ix, columns[i][ix]);
-                    line_of[i][ix] = line;
-                }
-                windows.push_back({&columns[i][ix], (uint16_t)(s.row + kx * s.kernel_h * wide), slot_of[i]});
-                most += columns[i][ix].end.back() + 64;
-            }
-        }
-        most += 2 * slots.size() * layer.steps;
-        if (lists.index.size() < most) lists.index.resize(most);
-        lists.end.resize((size_t)layer.steps * slots.size());
-        uint16_t *begin = lists.index.data(), *end = begin;
-        int32_t* stretch = lists.end.data();
-        for (int t = 0; t < layer.steps; t++) {
-            const Window *w = windows.data(), *last = w + windows.size();
-            for (int slot = 0; slot < (int)slots.size(); slot++) {
-                for (; w < last && w->slot == slot; w++) {
-                    const int32_t* ends = w->column->end.data();
-                    const int from = t ? ends[t - 1] : 0;
-                    end = copy_rows(end, w->column->index.data() + from, ends[t] - from, w->row);
-                }
-                *end = (uint16_t)layer.rows;  // rows are added in pairs: perhaps one of zeros
-                end += (end - begin) & 1;
-                *stretch++ = (int32_t)(end - begin);
-            }
-        }
+    // The column of the list at which the window of place x begins; those of its window follow.
+    int column(int x) const {
+        const int c = x * source->stride_w;
+        return c % runs * columns + c / runs;
     }
 };
 
-// acc += (or -=) the listed rows of a tile; `n` is even. Parts of 32-bit lanes: 2 * shorts.
-template <int shorts, bool negative>
-inline void add_rows(Int* acc, const int16_t* tile, const uint16_t* index, int n, int group) {
-    constexpr int lanes = kBytes / 2;
-    while (n > 0) {
-        const int m = std::min(n, group);
-        Short a[shorts] = {}, b[shorts] = {};
-        for (int e = 0; e < m; e += 2) {
-            const int16_t *p = tile + (size_t)index[e] * (shorts * lanes), *q = tile + (size_t)index[e + 1] * (shorts * lanes);
-            for (int s = 0; s < shorts; s++) a[s] += load<Short>(p + s * lanes);
-            for (int s = 0; s < shorts; s++) b[s] += load<Short>(q + s * lanes);
+// The rows that spiked in what one beam sees from a line of places: the columns of a step one after the other. So the
+// window of every place is one stretch of the list, if rows are numbered from the first column of the line.
+struct Line {
+    std::vector<uint16_t> index;
+    std::vector<int32_t> start;  // [step][column, and one more]
+};
+
+constexpr int kMostRows = 65000;    // they are numbered in 16 bits
+constexpr int kMostTogether = 8;
+
+// Lists the rows that spiked, for a line of places and each step, beam by beam. A spike that is worth a few units is
+// listed a few times, which costs less than a slot (one level and sign) of its own.
+struct Listing {
+    const Layer& layer;
+    std::vector<Slot> slots;
+    std::vector<Beam> beams;
+    int places;                          // of a line: the whole line, unless that has too many rows
+
+    struct Word {
+        const uint32_t* bits;            // at step 0
+        uint16_t row;
+        int16_t repeat;
+    };
+    std::vector<Word> words;             // of the line that is being listed
+    std::vector<size_t> first_word;      // of each column, and one more
+
+    explicit Listing(const Layer& l) : layer(l), places(l.line_w) {
+        for (int i = 0; i < l.source_count; i++) {
+            const Source& s = l.sources[i];
+            const bool opens = slots.empty() || slots.back().level != s.level || slots.back().negative != (s.negative != 0);
+            if (opens) slots.push_back({s.level, s.negative != 0});
+            if (opens || s.row != l.sources[i - 1].row)
+                beams.push_back({&s, 0, (int)slots.size() - 1, 32 * (s.word_end - s.word_begin) * s.kernel_h, s.dilation_w, 0});
+            beams.back().count++;
         }
-        for (int s = 0; s < shorts; s++) widen_add<negative>(acc + 2 * s, a[s] + b[s]);
-        index += m;
-        n -= m;
+        while (places > 1 && most_rows() > kMostRows) places = (places + 1) / 2;
+        for (Beam& beam : beams) beam.columns = columns_of(*beam.source);
     }
+
+    int columns_of(const Source& s) const {
+        const int wide = (places - 1) * s.stride_w + (s.kernel_w - 1) * s.dilation_w + 1;
+        return (wide + s.dilation_w - 1) / s.dilation_w;
+    }
+
+    int64_t most_rows() const {
+        int64_t most = 0;
+        for (const Beam& beam : beams) most = std::max(most, (int64_t)beam.rows * beam.runs * columns_of(*beam.source));
+        return most;
+    }
+
+    // The line of places (y, x), (y, x + 1), ... of a sample.
+    void list_line(const Beam& beam, int64_t sample, int y, int x, Line& line) {
+        const int count = beam.runs * beam.columns;
+        words.clear();
+        first_word.assign(1, 0);
+        size_t most = 64;  // entries of a step, and what may be written in vain
+        for (int c = 0; c < count; c++) {
+            const int at = c / beam.columns + c % beam.columns * beam.runs;
+            for (int i = 0; i < beam.count && beam.reads(at); i++)
+                most += see(beam.source[i], sample, y, x * beam.source->stride_w - beam.source->pad_w + at, c * beam.rows);
+            first_word.push_back(words.size());
+        }
+        line.start.resize((size_t)layer.steps * (count + 1));
+        int32_t* start = line.start.data();
+        const int stride = beam.source->words;
+        size_t n = 0;
+        for (int t = 0; t < layer.steps; t++) {
+            if (line.index.size() < n + most) line.index.resize(2 * (n + most));
+            uint16_t *begin = line.index.data(), *end = begin + n;
+            const Word* w = words.data();
+            for (int c = 0; c < count; c++) {
+                *start++ = (int32_t)(end - begin);
+                for (const Word* last = words.data() + first_word[c + 1]; w < last; w++) {
+                    const uint32_t word = w->bits[(int64_t)t * stride];
+                    if (w->repeat > 2 && !word) continue;  // the high digits of a sum are rare
+                    for (int r = 0; r < w->repeat; r++) end = append(end, word, w->row);
+                }
+            }
+            *start++ = (int32_t)(n = end - begin);
+        }
+    }
+
+    // The words of column ix in the windows of line y; returns how many entries they can have in a step.
+    size_t see(const Source& s, int64_t sample, int y, int ix, int row) {
+        if (ix < 0 || ix >= s.in_w) return 0;
+        const int wide = 32 * (s.word_end - s.word_begin);
+        size_t most = 0;
+        for (int ky = 0; ky < s.kernel_h; ky++) {
+            const int iy = y * s.stride_h - s.pad_h + ky * s.dilation_h;
+            if (iy < 0 || iy >= s.in_h) continue;
+            const uint32_t* place = s.bits + ((sample * s.in_h + iy) * s.in_w + ix) * ((int64_t)layer.steps * s.words);
+            for (int w = s.word_begin; w < s.word_end; w++)
+                words.push_back({place + w, (uint16_t)(row + ky * wide + 32 * (w - s.word_begin)), (int16_t)s.repeat});
+            most += (size_t)s.repeat * wide;
+        }
+        return most;
+    }
+};
+
+// The rows of a tile that one beam adds at one place.
+template <class W> struct Rows {
+    const W* row;           // number 0 of the list: perhaps far before the tile, but what is listed lies within it
+    int zero;               // the number of the row of zeros
+    const uint16_t* index;
+    const int32_t* start;   // of step 0
+    int64_t stride;         // to the next step's
+    int window;             // columns
+    int slot;
+};
+
+// acc += (or -=) the rows index .. end of a tile, `together` at a time, which never leave 16 bits. Parts of 32-bit
+// lanes: 2 * shorts.
+template <int shorts, int together, bool negative>
+inline void add_rows(Int* acc, const Rows<int16_t>& rows, const uint16_t* index, const uint16_t* end) {
+    constexpr int lanes = kBytes / 2;
+    for (; index + together <= end; index += together) {
+        Short sum[shorts] = {};
+        for (int e = 0; e < together; e++)
+            for (int s = 0; s < shorts; s++) sum[s] += load<Short>(rows.row + ((int64_t)index[e] * shorts + s) * lanes);
+        for (int s = 0; s < shorts; s++) widen_add<negative>(acc + 2 * s, sum[s]);
+    }
+    Short sum[shorts] = {};
+    for (int e = 0; e < together - 1; e++) {  // the rest, filled up with rows of zeros: how many is hard to predict
+        const int64_t i = index + e < end ? index[e] : rows.zero;
+        for (int s = 0; s < shorts; s++) sum[s] += load<Short>(rows.row + (i * shorts + s) * lanes);
+    }
+    for (int s = 0; s < shorts; s++) widen_add<negative>(acc + 2 * s, sum[s]);
 }
 
-template <int shorts, bool negative>
-inline void add_rows(Int* acc, const int32_t* tile, const uint16_t* index, int n, int) {
+template <int shorts, int together, bool negative>
+inline void add_rows(Int* acc, const Rows<int32_t>& rows, const uint16_t* index, const uint16_t* end) {
     constexpr int lanes = kBytes / 4, parts = 2 * shorts;
-    for (int e = 0; e < n; e++) {
-        const int32_t* p = tile + (size_t)index[e] * (parts * lanes);
+    for (; index < end; index++) {
         for (int i = 0; i < parts; i++) {
-            const Int w = load<Int>(p + i * lanes);
+            const Int w = load<Int>(rows.row + ((int64_t)*index * parts + i) * lanes);
             acc[i] = negative ? acc[i] - w : acc[i] + w;
         }
     }
@@ -325,6 +351,15 @@ template <> struct Element<Real> { using type = double; };
 inline Int where(Int mask, Int a, Int b) { return mask ? a : b; }
 inline Real where(Long mask, Real a, Real b) { return mask ? a : b; }
 
+// Part i of the drive, in the membrane's unit.
+inline Int arriving(const Layer&, const Int* drive, const int32_t* base, int i) {
+    return drive[i] + load<Int>(base + i * (kBytes / 4));
+}
+inline Real arriving(const Layer& layer, const Int* drive, const double* base, int i) {
+    const Real rest = load<Real>(base + i * (kBytes / 8));
+    return layer.source_count ? to_real(drive[i / 2], i & 1) * layer.unit + rest : rest;
+}
+
 // The neurons of one tile at one place, their potentials in registers. V is Int (lattice units) or Real (quanta).
 template <class V, Law law, int parts> struct Neurons {
     using T = typename Element<V>::type;
@@ -334,15 +369,17 @@ template <class V, Law law, int parts> struct Neurons {
     const T *base, *base_begin;
     int64_t at;
     uint32_t* out;
+    const bool plain;  // neither leak nor synaptic current
 
-    Neurons(const Layer& l, int64_t place, int first) : layer(l), at(place * l.width + first) {
+    Neurons(const Layer& l, int64_t place, int first)
+        : layer(l), at(place * l.width + first), plain(l.alpha == 0 && l.beta == 1) {
         base_begin = (const T*)l.base + place * l.base_place + first;
         out = l.out + place * l.steps * l.out_words + l.out_word + first / 32;
         for (int i = 0; i < parts; i++) {
             v[i] = load<V>((const T*)l.v + at + i * lanes);
             sent[i] = load<V>((const T*)l.sent + at + i * lanes);
             if (law == kGraded) fired[i] = load<V>((const T*)l.fired + at + i * lanes);
-            if (sizeof(T) == 8) current[i] = load<V>((const T*)l.current + at + i * lanes);
+            if (sizeof(T) == 8 && !plain) current[i] = load<V>((const T*)l.current + at + i * lanes);
         }
     }
 
@@ -351,27 +388,32 @@ template <class V, Law law, int parts> struct Neurons {
             store((T*)layer.v + at + i * lanes, v[i]);
             store((T*)layer.sent + at + i * lanes, sent[i]);
             if (law == kGraded) store((T*)layer.fired + at + i * lanes, fired[i]);
-            if (sizeof(T) == 8) store((T*)layer.current + at + i * lanes, current[i]);
+            if (sizeof(T) == 8 && !plain) store((T*)layer.current + at + i * lanes, current[i]);
         }
     }
 
     // Charge what arrives in step t. The order of the operations is the one of the other engines.
     void charge(const Int* drive, int t) {
         base = base_begin + t * layer.base_step;
-        const bool silent = !layer.source_count, plain = layer.alpha == 0 && layer.beta == 1;
         for (int i = 0; i < parts; i++) {
+            V j = arriving(layer, drive, base, i);
             if constexpr (sizeof(T) == 8) {
-                V j = load<V>(base + i * lanes);
-                if (!silent) j = to_real(drive[i / 2], i & 1) * layer.unit + j;
-                if (plain) {
-                    v[i] += j;
-                } else {
+                if (!plain) {
                     current[i] = current[i] * layer.alpha + j * (1 - layer.alpha);
-                    v[i] = v[i] * layer.beta + current[i];
+                    v[i] = v[i] * layer.beta;
+                    j = current[i];
                 }
-            } else {
-                v[i] += drive[i] + load<V>(base + i * lanes);
             }
+            v[i] += j;
+        }
+    }
+
+    // The same for what is left of it behind a maximum, which comes after the synapse.
+    void charge_growth(const V* growth) {
+        for (int i = 0; i < parts; i++) {
+            if constexpr (sizeof(T) == 8)
+                if (!plain) v[i] = v[i] * layer.beta;
+            v[i] += growth[i];
         }
     }
 
@@ -383,6 +425,10 @@ template <class V, Law law, int parts> struct Neurons {
 
     void step(const Int* drive, int t) {
         charge(drive, t);
+        emit(t);
+    }
+
+    void emit(int t) {
         const T threshold = (T)layer.threshold, quantum = (T)layer.quantum;
         if constexpr (law == kGraded) {
             emit_values(t, quantum);
@@ -432,69 +478,199 @@ template <class V, int parts> struct Neurons<V, kDrive, parts> {
     const Layer& layer;
     int32_t* to;
     Neurons(const Layer& l, int64_t place, int first) : layer(l), to(l.drive + place * l.width + first) {}
+    void charge_growth(const V*) {}
+    void emit(int) {}
     void step(const Int* drive, int t) {
         for (int i = 0; i < parts; i++) store(to + t * layer.drive_step + i * (kBytes / 4), drive[i]);
     }
     void keep() {}
 };
 
+// Max pooling of what has arrived so far: the neurons get the growth of the largest of the sums of a window.
+template <class V, int parts> struct Maximum {
+    using T = typename Element<V>::type;
+    static constexpr int lanes = kBytes / sizeof(T);
+    const Layer& layer;
+    const T* base;
+    int64_t at;
+    V best[parts], largest[parts];
+
+    Maximum(const Layer& l, int64_t place, int first, const std::vector<int>& window)
+        : layer(l), base((const T*)l.base + first), at(place * l.pool_h * l.pool_w * l.width + first) {
+        begin();
+        for (int j : window)
+            for (int i = 0; i < parts; i++) raise(i, load<V>((const T*)layer.sums + at + j * layer.width + i * lanes));
+        for (int i = 0; i < parts; i++) best[i] = largest[i];
+        begin();
+    }
+
+    void begin() {
+        for (int i = 0; i < parts; i++) largest[i] = V{} + std::numeric_limits<T>::lowest();
+    }
+    void raise(int i, V sum) { largest[i] = where(sum > largest[i], sum, largest[i]); }
+
+    // What arrives at place j of the window.
+    void add(int j, const Int* drive) {
+        for (int i = 0; i < parts; i++) {
+            const int64_t k = at + (int64_t)j * layer.width + i * lanes;
+            V x = arriving(layer, drive, base, i);
+            if constexpr (sizeof(T) == 8) {
+                if (layer.alpha != 0) {
+                    x = load<V>(layer.currents + k) * layer.alpha + x * (1 - layer.alpha);
+                    store(layer.currents + k, x);
+                }
+            }
+            const V sum = load<V>((const T*)layer.sums + k) + x;
+            store((T*)layer.sums + k, sum);
+            raise(i, sum);
+        }
+    }
+
+    void grow(V* growth) {
+        for (int i = 0; i < parts; i++) {
+            growth[i] = largest[i] - best[i];
+            best[i] = largest[i];
+        }
+        begin();
+    }
+};
+
 // ---------------------------------------------------------------------------------------------------- run
 
-template <class W, class V, Law law, int tile> void run_tile(
-    const Layer& layer, const std::vector<Slot>& slots, const Lists& lists, int64_t place, int first) {
-    constexpr int shorts = tile * 2 / kBytes, ints = 2 * shorts;
-    constexpr int parts = tile * (int)sizeof(typename Element<V>::type) / kBytes;
+template <class W, int tile>
+void seen_from(int x, const Layer& layer, const Listing& listing, const Line* lines, int first, std::vector<Rows<W>>& found) {
     const W* weight = (const W*)layer.weight + (size_t)(first / tile) * (layer.rows + 1) * tile;
+    found.clear();
+    for (size_t b = 0; b < listing.beams.size(); b++) {
+        const Beam& beam = listing.beams[b];
+        const int column = beam.column(x), shift = beam.source->row - column * beam.rows;
+        const W* row = (const W*)((uintptr_t)weight + (intptr_t)shift * tile * (intptr_t)sizeof(W));
+        found.push_back({row, layer.rows - shift, lines[b].index.data(), lines[b].start.data() + column,
+                         beam.runs * beam.columns + 1, beam.source->kernel_w, beam.slot});
+    }
+}
+
+// What arrives in step t from all sources.
+template <class W, int shorts, int together>
+inline void sum_rows(Int* drive, const std::vector<Slot>& slots, const std::vector<Rows<W>>& sources, int t) {
+    constexpr int ints = 2 * shorts;
+    int level = 0;
+    for (const Rows<W>& rows : sources) {
+        const Slot slot = slots[rows.slot];
+        if (slot.level < level) for (int i = 0; i < ints; i++) drive[i] <<= level - slot.level;
+        level = slot.level;
+        const int32_t* start = rows.start + t * rows.stride;
+        const uint16_t *from = rows.index + start[0], *to = rows.index + start[rows.window];
+        if (slot.negative) add_rows<shorts, together, true>(drive, rows, from, to);
+        else add_rows<shorts, together, false>(drive, rows, from, to);
+    }
+    if (level) for (int i = 0; i < ints; i++) drive[i] <<= level;
+}
+
+template <class W, class V, Law law, int tile, int together>
+void run_tile(const Layer& layer, const std::vector<Slot>& slots, const std::vector<Rows<W>>& sources, int64_t place, int first) {
+    constexpr int shorts = tile * 2 / kBytes, parts = tile * (int)sizeof(typename Element<V>::type) / kBytes;
     Neurons<V, law, parts> neurons(layer, place, first);
-    const uint16_t* index = lists.index.data();
-    const int32_t* end = lists.end.data();
-    const int count = (int)slots.size();
-    int begin = 0;
     for (int t = 0; t < layer.steps; t++) {
-        Int drive[ints] = {};
-        for (int s = 0; s < count; s++) {
-            const int shift = s ? slots[s - 1].level - slots[s].level : 0;
-            if (shift) for (int i = 0; i < ints; i++) drive[i] <<= shift;
-            if (slots[s].negative) add_rows<shorts, true>(drive, weight, index + begin, *end - begin, layer.group);
-            else add_rows<shorts, false>(drive, weight, index + begin, *end - begin, layer.group);
-            begin = *end++;
-        }
-        if (count && slots[count - 1].level) for (int i = 0; i < ints; i++) drive[i] <<= slots[count - 1].level;
+        Int drive[2 * shorts] = {};
+        sum_rows<W, shorts, together>(drive, slots, sources, t);
         neurons.step(drive, t);
     }
     neurons.keep();
 }
 
-template <class W, class V, Law law, int tile> void run(const Layer& layer) {
-    Listing listing(layer);
-    const int64_t places = (int64_t)layer.out_h * layer.out_w, begin = layer.first * places, end = layer.last * places;
-    // Several places take turns with one tile of weights, so that it stays in the cache.
-    const int64_t together = layer.neurons > tile ? 16 : 1;
-    std::vector<Lists> lists(together);
-    for (int64_t p0 = begin; p0 < end; p0 += together) {
-        const int64_t p1 = std::min(end, p0 + together);
-        for (int64_t p = p0; layer.source_count && p < p1; p++) {
-            const int place = (int)(p % places);
-            listing.list_place(p / places, place / layer.out_w, place % layer.out_w, lists[p - p0]);
+// The same behind a max pooling: `sources` of each place of the window, which are numbered in `window`.
+template <class W, class V, Law law, int tile, int together>
+void run_tile(const Layer& layer, const std::vector<Slot>& slots, const std::vector<std::vector<Rows<W>>>& sources,
+              const std::vector<int>& window, int64_t place, int first) {
+    constexpr int shorts = tile * 2 / kBytes, parts = tile * (int)sizeof(typename Element<V>::type) / kBytes;
+    Neurons<V, law, parts> neurons(layer, place, first);
+    Maximum<V, parts> maximum(layer, place, first, window);
+    for (int t = 0; t < layer.steps; t++) {
+        for (size_t k = 0; k < window.size(); k++) {
+            Int drive[2 * shorts] = {};
+            sum_rows<W, shorts, together>(drive, slots, sources[k], t);
+            maximum.add(window[k], drive);
+        }
+        V growth[parts];
+        maximum.grow(growth);
+        neurons.charge_growth(growth);
+        neurons.emit(t);
+    }
+    neurons.keep();
+}
+
+template <class W, class V, Law law, int tile, int together> void run_pooled(const Layer& layer) {
+    Listing listing(layer);  // the caller has seen to it that no line is cut
+    const size_t beams = listing.beams.size();
+    std::vector<Line> lines(layer.pool_h * beams);
+    std::vector<std::vector<Rows<W>>> sources(layer.pool_h * layer.pool_w);
+    std::vector<int> window;
+    for (int64_t l = layer.first * layer.out_h; l < layer.last * layer.out_h; l++) {
+        const int top = (int)(l % layer.out_h) * layer.pool_stride_h - layer.pool_pad_h;
+        for (int a = 0; a < layer.pool_h; a++) {
+            const int y = top + a * layer.pool_dilation_h;
+            for (size_t b = 0; b < beams && 0 <= y && y < layer.line_h; b++)
+                listing.list_line(listing.beams[b], l / layer.out_h, y, 0, lines[a * beams + b]);
         }
         for (int first = 0; first < layer.neurons; first += tile)
-            for (int64_t p = p0; p < p1; p++) run_tile<W, V, law, tile>(layer, listing.slots, lists[p - p0], p, first);
+            for (int px = 0; px < layer.out_w; px++) {
+                window.clear();
+                for (int j = 0; j < layer.pool_h * layer.pool_w; j++) {
+                    const int a = j / layer.pool_w, y = top + a * layer.pool_dilation_h;
+                    const int x = px * layer.pool_stride_w - layer.pool_pad_w + j % layer.pool_w * layer.pool_dilation_w;
+                    if (y < 0 || y >= layer.line_h || x < 0 || x >= layer.line_w) continue;
+                    seen_from<W, tile>(x, layer, listing, lines.data() + a * beams, first, sources[window.size()]);
+                    window.push_back(j);
+                }
+                run_tile<W, V, law, tile, together>(layer, listing.slots, sources, window, l * layer.out_w + px, first);
+            }
     }
 }
 
-template <class W, class V, Law law> void run_tiled(const Layer& layer) {
-    layer.tile == 64 ? run<W, V, law, 64>(layer) : run<W, V, law, 32>(layer);
+template <class W, class V, Law law, int tile, int together> void run(const Layer& layer) {
+    if (layer.pool_h) return run_pooled<W, V, law, tile, together>(layer);
+    Listing listing(layer);
+    const size_t beams = listing.beams.size();
+    const int wide = listing.places, in_line = (layer.out_w + wide - 1) / wide;
+    const int64_t begin = layer.first * layer.out_h * in_line, end = layer.last * layer.out_h * in_line;
+    // Several places take turns with one tile of weights, so that it stays in the cache.
+    const int64_t turns = layer.neurons > tile ? std::max(1, 16 / wide) : 1;
+    std::vector<Line> lines(turns * beams);
+    std::vector<Rows<W>> sources;
+    for (int64_t l0 = begin; l0 < end; l0 += turns) {
+        const int64_t l1 = std::min(end, l0 + turns);
+        for (int64_t l = l0; l < l1; l++)
+            for (size_t b = 0; b < beams; b++)
+                listing.list_line(listing.beams[b], l / in_line / layer.out_h, (int)(l / in_line % layer.out_h),
+                                  (int)(l % in_line) * wide, lines[(l - l0) * beams + b]);
+        for (int first = 0; first < layer.neurons; first += tile)
+            for (int64_t l = l0; l < l1; l++) {
+                const int x0 = (int)(l % in_line) * wide;
+                for (int x = x0; x < std::min(x0 + wide, layer.out_w); x++) {
+                    seen_from<W, tile>(x - x0, layer, listing, lines.data() + (l - l0) * beams, first, sources);
+                    run_tile<W, V, law, tile, together>(layer, listing.slots, sources, l / in_line * layer.out_w + x, first);
+                }
+            }
+    }
 }
 
-template <class W, class V> void run_law(const Layer& layer) {
-    if (layer.law == kSubtract) run_tiled<W, V, kSubtract>(layer);
-    else if (layer.law == kZero) run_tiled<W, V, kZero>(layer);
-    else if (layer.law == kGraded) run_tiled<W, V, kGraded>(layer);
-    else run_tiled<W, Int, kDrive>(layer);
+template <class V, Law law, int tile> void run_weights(const Layer& layer) {
+    if (layer.weight_bytes == 4) run<int32_t, V, law, tile, 1>(layer);
+    else if (layer.together == 8) run<int16_t, V, law, tile, 8>(layer);
+    else if (layer.together == 4) run<int16_t, V, law, tile, 4>(layer);
+    else run<int16_t, V, law, tile, 2>(layer);
 }
 
-template <class W> void run_membrane(const Layer& layer) {
-    layer.real ? run_law<W, Real>(layer) : run_law<W, Int>(layer);
+template <class V, Law law> void run_tiled(const Layer& layer) {
+    layer.tile == 64 ? run_weights<V, law, 64>(layer) : run_weights<V, law, 32>(layer);
+}
+
+template <class V> void run_law(const Layer& layer) {
+    if (layer.law == kSubtract) run_tiled<V, kSubtract>(layer);
+    else if (layer.law == kZero) run_tiled<V, kZero>(layer);
+    else if (layer.law == kGraded) run_tiled<V, kGraded>(layer);
+    else run_tiled<Int, kDrive>(layer);
 }
 
 // Add one binary digit to numbers whose digits lie `plane` words apart: in a whole vector, or in the last few words.
@@ -523,7 +699,11 @@ inline void add_digits(const uint32_t* add, uint32_t* digit, int64_t plane, int 
 extern "C" {
 
 // Changes whenever a structure or the meaning of an argument does.
-int events_version() { return 1; }
+int events_version() { return 3; }
+
+// What the caller's structures must measure.
+int events_size_of_source() { return sizeof(Source); }
+int events_size_of_layer() { return sizeof(Layer); }
 
 // Lanes of a 32-bit vector: how the channels of 16-bit weights are ordered.
 int events_lanes() { return kBytes / 4; }
@@ -541,7 +721,7 @@ int events_supported() {
 }
 
 void events_run(const Layer* layer) {
-    layer->weight_bytes == 2 ? run_membrane<int16_t>(*layer) : run_membrane<int32_t>(*layer);
+    layer->real ? run_law<Real>(*layer) : run_law<Int>(*layer);
 }
 
 // Sums of spikes over windows, as binary numbers. `in` and `out` are bit planes, the lowest first: plane q of `out`,

@@ -15,7 +15,7 @@ from pathlib import Path
 
 __all__ = ["Layer", "Source", "kernel"]
 
-VERSION = 1
+VERSION = 3
 """Of the interface: `events_version` in events.cpp."""
 
 _BUILDS = ("avx512", "avx2", "plain")
@@ -29,7 +29,7 @@ class Source(Structure):
         (name, c_int32)
         for name in (
             "in_h", "in_w", "words", "word_begin", "word_end", "kernel_h", "kernel_w", "stride_h", "stride_w",
-            "pad_h", "pad_w", "dilation_h", "dilation_w", "row", "level", "negative",
+            "pad_h", "pad_w", "dilation_h", "dilation_w", "row", "level", "negative", "repeat",
         )
     ]  # fmt: skip
 
@@ -41,13 +41,16 @@ class Layer(Structure):
         ("first", c_int64), ("last", c_int64),
         ("out_h", c_int32), ("out_w", c_int32), ("steps", c_int32), ("neurons", c_int32), ("width", c_int32),
         ("sources", POINTER(Source)), ("source_count", c_int32), ("rows", c_int32),
-        ("weight", c_void_p), ("weight_bytes", c_int32), ("group", c_int32),
+        ("weight", c_void_p), ("weight_bytes", c_int32), ("together", c_int32),
         ("tile", c_int32), ("law", c_int32), ("real", c_int32), ("values", c_int32), ("takes_back", c_int32),
         ("base", c_void_p), ("base_step", c_int64), ("base_place", c_int64),
         ("unit", c_double), ("alpha", c_double), ("beta", c_double), ("threshold", c_double), ("quantum", c_double),
         ("v", c_void_p), ("current", c_void_p), ("sent", c_void_p), ("fired", c_void_p),
         ("out", c_void_p), ("out_plane", c_int64), ("out_words", c_int32), ("out_word", c_int32),
         ("drive", c_void_p), ("drive_step", c_int64),
+        ("line_h", c_int32), ("line_w", c_int32), ("pool_h", c_int32), ("pool_w", c_int32),
+        ("pool_stride_h", c_int32), ("pool_stride_w", c_int32), ("pool_pad_h", c_int32), ("pool_pad_w", c_int32),
+        ("pool_dilation_h", c_int32), ("pool_dilation_w", c_int32), ("sums", c_void_p), ("currents", c_void_p),
     ]  # fmt: skip
 
 

@@ -12,9 +12,10 @@ from convert.neurons.adaptive import AdaptiveNeuron
 from convert.neurons.graded import GradedNeuron, halving
 from convert.neurons.tracking import TrackingNeuron
 from convert.simulation.events.library import kernel
-from convert.simulation.events.populations import LAWS, Receiver, law_of
+from convert.simulation.events.planes import geometry, words_of
+from convert.simulation.events.populations import LAWS, Neurons, Receiver, law_of
 from convert.simulation.events.weights import MOST_ROWS, bits_of, parts_of, reach
-from convert.simulation.events.wiring import Drive, drive_of
+from convert.simulation.events.wiring import Connection, Drive, drive_of
 
 __all__ = ["Plan", "plan_of", "values_of"]
 
@@ -37,7 +38,7 @@ def values_of(network: SpikingNetwork, name: str) -> tuple[tuple[float, ...], bo
 
 
 class Plan:
-    """Receivers of a network by node, each made when it is first asked for."""
+    """Receivers and populations of a network by node, each made when it is first asked for."""
 
     def __init__(self, network: SpikingNetwork) -> None:
         self.graph = network.graph
@@ -45,11 +46,16 @@ class Plan:
         self.constant = {node.name for node in network.graph} - network.moving()
         rates = network.code == "rate"  # what is received in another code is decoded first
         self.sites = {name: site for name, site in network.sites.items() if rates and law_of(site) is not None}
+        self.dt_s = network.dt_s
         self.known: dict[tuple[str, str], Receiver | None] = {}
+        self.neurons: dict[str, Neurons | None] = {}
 
-    def population(self, name: str) -> Receiver | None:
-        """What the site `name` receives, where the kernel can run its neurons."""
-        return self.receiver(self.graph[name].inputs[0], name) if name in self.sites else None
+    def population(self, name: str) -> Neurons | None:
+        """The neurons of the site `name`, with what they receive, where the kernel can run them."""
+        if name not in self.neurons:
+            receiver = self.receiver(self.graph[name].inputs[0], name) if name in self.sites else None
+            self.neurons[name] = None if receiver is None else Neurons(receiver, self.sites[name], self.dt_s)
+        return self.neurons[name]
 
     def layer(self, name: str) -> Receiver | None:
         """What the node `name` carries, where that is a sum of the weights of spikes."""
@@ -80,6 +86,8 @@ class Plan:
         bound = reach(drive.connections, most)
         if bound * 2.0**bits >= 2**31:
             return None
+        if drive.maximum is not None and _cut(drive):
+            return None
         shape = self.graph[name].shape
         parts = parts_of(drive.connections, shape[0], bits, units)
         return Receiver(shape, drive, parts, bits, bound)
@@ -91,6 +99,17 @@ class Plan:
         op = self.graph[pool].op
         assert isinstance(op, ir.AvgPool)  # by the walk that found it
         return float(math.prod(op.kernel))
+
+
+def _cut(drive: Drive) -> bool:
+    """Whether a line of places has more rows than the kernel can number."""
+    width = geometry(drive.before)[2]
+
+    def rows(c: Connection) -> int:
+        columns = c.dilation[1] * (-(-((width - 1) * c.stride[1] + 1) // c.dilation[1]) + c.weight.shape[3] - 1)
+        return 32 * words_of(geometry(c.shape)[0]) * c.weight.shape[2] * columns
+
+    return max(rows(c) for c in drive.connections) > MOST_ROWS
 
 
 _PLANS: WeakKeyDictionary[SpikingNetwork, Plan] = WeakKeyDictionary()

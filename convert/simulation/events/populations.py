@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import ctypes
 import math
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache, partial
-from itertools import pairwise
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -25,10 +23,10 @@ from convert.neurons.hard_reset import HardResetNeuron
 from convert.neurons.leaky import LeakyNeuron, decay
 from convert.simulation.events.library import Layer, Source, kernel
 from convert.simulation.events.planes import Planes, geometry, words_of
-from convert.simulation.events.weights import Part
+from convert.simulation.events.weights import Part, listed_level
 from convert.simulation.events.wiring import Drive
 
-__all__ = ["LAWS", "Population", "Receiver", "law_of", "threads"]
+__all__ = ["LAWS", "Neurons", "Population", "Receiver", "law_of"]
 
 LAWS = {LeakyNeuron: 1, HardResetNeuron: 2, GradedNeuron: 3}
 """Neurons that the kernel knows -> `Law` of events.cpp."""
@@ -67,6 +65,14 @@ class Receiver:
         """Neurons at each place, with those that fill the last word."""
         return 32 * words_of(geometry(self.shape)[0])
 
+    def window(self) -> dict[str, tuple[int, int]]:
+        """Of the max pooling: the kernel's names -> (height, width)."""
+        op = self.drive.maximum
+        assert op is not None  # the caller has asked
+        found = {"pool": op.kernel, "pool_stride": op.stride, "pool_dilation": op.dilation, "pool_pad": op.padding}
+        first = {"pool_pad": 0}  # of an image of one line
+        return {k: (v[0], v[1]) if len(v) == 2 else (first.get(k, 1), v[0]) for k, v in found.items()}
+
     def drives(self, planes: Mapping[tuple[str, str | None], Planes], batch: int, steps: int) -> Tensor:
         """The sum of the weights of the spikes of each step, without bias: (steps, batch, *shape) in float64."""
         channels, height, width = geometry(self.shape)
@@ -76,7 +82,7 @@ class Receiver:
             layer.law = _DRIVE
             layer.drive = out.data_ptr() + 4 * part.first
             layer.drive_step = out.stride(0)
-            _run(layer, batch)
+            _run(layer)
         image = out[..., :channels].unflatten(2, (height, width)).movedim(-1, 2).double().mul_(2.0**-self.bits)
         return image.reshape(steps, batch, *self.shape)
 
@@ -88,123 +94,185 @@ class Receiver:
             spikes = planes[c.source, c.pool]
             in_h, in_w = geometry(spikes.shape)[1:]
             for p, (level, negative) in enumerate(zip(spikes.levels, spikes.negative, strict=True)):
+                listed = level <= listed_level(c)
                 found.append(
                     Source(
                         spikes.bits[p].data_ptr(), in_h, in_w, spikes.bits.shape[-1], *part.words[i],
-                        *c.weight.shape[2:], *c.stride, *c.padding, *c.dilation, part.rows[i], level, int(negative),
+                        *c.weight.shape[2:], *c.stride, *c.padding, *c.dilation, part.rows[i],
+                        0 if listed else level, int(negative), 2**level if listed else 1,
                     )
                 )  # fmt: skip
-        found.sort(key=lambda s: (-s.level, s.negative))
+        found.sort(key=lambda s: (-s.level, s.negative, s.row))
         layer = Layer(
             first=0, last=batch, out_h=height, out_w=width, steps=steps, neurons=part.neurons, width=self.width,
             source_count=len(found), rows=part.weight.shape[1] - 1, weight=part.weight.data_ptr(),
-            weight_bytes=part.weight.element_size(), group=part.group, tile=part.tile,
+            weight_bytes=part.weight.element_size(), together=part.together, tile=part.tile,
         )  # fmt: skip
         layer.sources = (Source * len(found))(*found)
+        layer.line_h, layer.line_w = height, width
+        if self.drive.maximum is not None:
+            layer.line_h, layer.line_w = geometry(self.drive.before)[1:]
+            for name, sizes in self.window().items():
+                setattr(layer, f"{name}_h", sizes[0])
+                setattr(layer, f"{name}_w", sizes[1])
         return layer
+
+
+@dataclass(frozen=True, eq=False)
+class Neurons:
+    """The neurons of a site in the kernel's terms, as far as they do not depend on samples."""
+
+    receiver: Receiver
+    site: Site
+    dt_s: float
+
+    @cached_property
+    def law(self) -> int:
+        """The kernel's number for it."""
+        return LAWS[type(self.site.neuron)]
+
+    @cached_property
+    def decays(self) -> tuple[float, float]:
+        """Alpha of the synapse, beta of the membrane."""
+        neuron = self.site.neuron
+        return decay(self.dt_s, neuron.tau_syn_s), decay(self.dt_s, neuron.tau_mem_s)
+
+    @cached_property
+    def values(self) -> tuple[float, ...]:
+        """Magnitudes of a spike, in quanta."""
+        neuron = self.site.neuron
+        return neuron.values if isinstance(neuron, GradedNeuron) else (1.0,)
+
+    @cached_property
+    def room(self) -> tuple[int, int]:
+        """(places, width) of the state of one sample."""
+        _, height, width = geometry(self.receiver.shape)
+        return height * width, self.receiver.width
+
+    @cached_property
+    def initial(self) -> Tensor | None:
+        """The membrane at the start, (places, width) in quanta; None where it is zero."""
+        if not bool(self.site.initial.any()):
+            return None
+        channels = geometry(self.receiver.shape)[0]
+        start = torch.zeros(self.room, dtype=torch.float64)
+        start[:, :channels] = self.site.initial.double().expand(self.receiver.shape).reshape(channels, -1).T
+        return start
+
+    @cached_property
+    def bias(self) -> Tensor:
+        """The drive without spikes and constant inputs, (width,) in quanta."""
+        flat = torch.zeros(self.receiver.width, dtype=torch.float64)
+        flat[: len(self.receiver.drive.bias)] = self.receiver.drive.bias
+        return flat
+
+    @cached_property
+    def most_steps(self) -> int:
+        """Steps for which membrane, drive and all that is sent are whole numbers of lattice units within 32 bits."""
+        receiver, (alpha, beta) = self.receiver, self.decays
+        on_lattice = (fraction_bits(t, receiver.bits) is not None for t in (self.site.initial, receiver.drive.bias))
+        if beta != 1 or alpha or receiver.drive.constant or not all(on_lattice):
+            return 0
+        step = max(receiver.bound + float(receiver.drive.bias.abs().max()), 1.0)
+        return int((2.0 ** (31 - receiver.bits) - float(self.site.initial.abs().max())) / step) - 2
 
 
 @dataclass(eq=False)
 class Population:
-    """The neurons of a site on one batch: their state, and one block of steps after the other.
+    """Neurons on one batch: their state, and one block of steps after the other.
 
     Parameters
     ----------
-    base : Tensor
-        Drive without spikes, (neurons,) or (batch, *shape), in quanta.
-    most_steps : int
-        Steps of the whole run.
+    base : Tensor, optional
+        Drive without spikes, (batch, *shape) in quanta, where samples have their own.
+    steps : int
+        Of the whole run.
     """
 
-    receiver: Receiver
-    site: Site
-    base: Tensor
+    neurons: Neurons
+    base: Tensor | None
     batch: int
-    most_steps: int
-    dt_s: float
-    real: bool = field(init=False)
+    steps: int
     state: dict[str, Tensor] = field(init=False)
+    left: Tensor = field(init=False)
 
     def __post_init__(self) -> None:
         """Choose the membrane's type, and start."""
-        neuron, receiver = self.site.neuron, self.receiver
-        self.law = law_of(self.site)
-        self.beta, self.alpha = decay(self.dt_s, neuron.tau_mem_s), decay(self.dt_s, neuron.tau_syn_s)
-        self.values = neuron.values if isinstance(neuron, GradedNeuron) else (1.0,)
-        self.real = not self._is_integer()
+        neurons, receiver = self.neurons, self.neurons.receiver
+        self.receiver = receiver
+        self.left = torch.zeros((), dtype=torch.float64)
+        self.real = self.steps > neurons.most_steps
         self.quantum = 1.0 if self.real else 2.0**receiver.bits
         kind = torch.float64 if self.real else torch.int32
-        channels, height, width = geometry(receiver.shape)
-        room = (self.batch, height * width, receiver.width)
+        room = (self.batch, *neurons.room)
         v = torch.zeros(room, dtype=kind)
-        if bool(self.site.initial.any()):
-            initial = self.site.initial.double().expand(receiver.shape).reshape(channels, -1)
-            v[:, :, :channels] = (initial.T * self.quantum).to(kind)
+        if neurons.initial is not None:
+            v += (neurons.initial * self.quantum).to(kind)
         self.state = {"v": v, "sent": torch.zeros(room, dtype=kind)}
-        if self.law == LAWS[GradedNeuron]:
+        if neurons.law == LAWS[GradedNeuron]:
             self.state["fired"] = torch.zeros(room, dtype=kind)
-        self.resting, self.stride = self._resting(kind, room)
-        if self.real:  # the synaptic current starts at the value at rest
-            self.state["current"] = torch.zeros(room, dtype=torch.float64) + self.resting.reshape(
-                room if self.stride else (1, 1, -1)
-            )
+        self.resting, self.stride = self._resting(kind)
+        if receiver.drive.maximum is not None:
+            window = math.prod(receiver.window()["pool"])
+            self.state["sums"] = torch.zeros((*room[:2], window, room[2]), dtype=kind)
+            if neurons.decays[0]:
+                self.state["currents"] = torch.zeros((*room[:2], window, room[2]), dtype=kind) + self.resting
+        if self.real and neurons.decays != (0.0, 1.0):  # the synaptic current starts at the value at rest
+            self.state["current"] = torch.zeros(room, dtype=torch.float64) + self.resting
 
-    def _is_integer(self) -> bool:
-        """Whether membrane, drive and everything sent are whole numbers of lattice units within 32 bits."""
-        bits = self.receiver.bits
-        if self.beta != 1 or self.alpha or self.receiver.drive.constant:
-            return False
-        if fraction_bits(self.site.initial, bits) is None or fraction_bits(self.base, bits) is None:
-            return False
-        step = self.receiver.bound + float(self.base.abs().max())
-        most = float(self.site.initial.abs().max()) + max(step, 1.0) * (self.most_steps + 1)
-        return most * 2.0**bits < 2**31
-
-    def _resting(self, kind: torch.dtype, room: tuple[int, ...]) -> tuple[Tensor, int]:
+    def _resting(self, kind: torch.dtype) -> tuple[Tensor, int]:
         """The drive without spikes in the membrane's unit, and its stride from place to place."""
+        if self.base is None:
+            return (self.neurons.bias * self.quantum).to(kind), 0
         channels = geometry(self.receiver.shape)[0]
-        if self.base.ndim == 1:
-            flat = torch.zeros(room[2], dtype=torch.float64)
-            flat[:channels] = self.base * self.quantum
-            return flat.to(kind), 0
-        full = torch.zeros(room, dtype=torch.float64)
-        full[:, :, :channels] = self.base.reshape(self.batch, channels, -1).transpose(1, 2) * self.quantum
-        return full.to(kind), room[2]
+        image = self.base.reshape(self.batch, channels, -1).transpose(1, 2).to(kind)
+        if channels < self.receiver.width:
+            image = torch.nn.functional.pad(image, (0, self.receiver.width - channels))
+        return image.contiguous(), self.receiver.width
 
     def run(self, planes: Mapping[tuple[str, str | None], Planes], steps: int) -> Planes:
         """The spikes of a block of steps."""
-        receiver, signed = self.receiver, getattr(self.site.neuron, "takes_back", False)
+        receiver, neurons = self.receiver, self.neurons
+        signed = getattr(neurons.site.neuron, "takes_back", False)
         _, height, width = geometry(receiver.shape)
-        levels = [len(self.values) - 1 - k for k in range(len(self.values))]
+        levels = range(len(neurons.values))[::-1]
         count = len(levels) * (2 if signed else 1)
         words = receiver.width // 32
         out = torch.empty((count, self.batch, height * width, steps, words), dtype=torch.int32)
         for part in receiver.parts:
             layer = receiver.layer(part, planes, self.batch, steps)
-            layer.law, layer.real, layer.values, layer.takes_back = self.law, self.real, len(self.values), signed
+            layer.law, layer.real, layer.values, layer.takes_back = neurons.law, self.real, len(levels), signed
             at = part.first * self.state["v"].element_size()
             layer.base, layer.base_place = self.resting.data_ptr() + at, self.stride
-            layer.unit, layer.alpha, layer.beta = 2.0**-receiver.bits, self.alpha, self.beta
-            threshold = self.site.neuron.v_threshold * self.quantum
+            layer.unit, (layer.alpha, layer.beta) = 2.0**-receiver.bits, neurons.decays
+            threshold = neurons.site.neuron.v_threshold * self.quantum
             layer.threshold, layer.quantum = threshold if self.real else math.ceil(threshold), self.quantum
             for name, tensor in self.state.items():
                 setattr(layer, name, tensor.data_ptr() + at)
             layer.out, layer.out_plane = out.data_ptr(), out.stride(0)
             layer.out_words, layer.out_word = words, part.first // 32
-            _run(layer, self.batch)
+            _run(layer)
         both = (*levels, *levels) if signed else tuple(levels)
         negative = tuple(i >= len(levels) for i in range(count))
-        return Planes(out, both, negative, min(self.values), receiver.shape)
+        return Planes(out, both, negative, min(neurons.values), receiver.shape)
+
+    def keep(self, index: Tensor) -> None:
+        """Go on with some of the samples."""
+        everyone = self.emitted()
+        self.batch = len(index)
+        self.state = {name: value[index] for name, value in self.state.items()}
+        self.resting = self.resting[index] if self.stride else self.resting
+        self.left = everyone - (self.emitted() - self.left)
 
     def counts(self) -> Tensor:
         """Sum of the values sent by every neuron, (batch, *shape) in float32, which holds it exactly."""
-        worth = 1.0 if self.law != LAWS[GradedNeuron] else 1 / self.quantum
-        return self._image(self.state["sent"].float()) * worth
+        sent = self._image(self.state["sent"]).float()
+        return sent if self.neurons.law != LAWS[GradedNeuron] else sent.div_(self.quantum)
 
     def emitted(self) -> Tensor:
-        """Number of spikes, summed over the batch: (*shape) in float64."""
+        """Number of spikes, summed over all samples that there were: (*shape) in float64."""
         spikes = self.state["fired" if "fired" in self.state else "sent"]
-        return self._image(spikes.float().sum(0, keepdim=True))[0].double()
+        return self._image(spikes.sum(0, keepdim=True))[0].double() + self.left
 
     def _image(self, values: Tensor) -> Tensor:
         """Values of the neurons of each place, (n, places, width), in the shape of the population."""
@@ -212,29 +280,7 @@ class Population:
         return values[..., :channels].transpose(1, 2).reshape(len(values), *self.receiver.shape)
 
 
-def _run(layer: Layer, batch: int) -> None:
-    """The kernel on all samples, shared among threads."""
+def _run(layer: Layer) -> None:
     library = kernel()
     assert library is not None  # there is a receiver
-    calls: list[Callable[[], None]] = []
-    for first, last in threads(batch):
-        mine = Layer.from_buffer_copy(layer)
-        mine.first, mine.last = first, last
-        calls.append(partial(library.events_run, ctypes.byref(mine)))
-    if len(calls) == 1:
-        calls[0]()
-    else:
-        for done in [_pool().submit(call) for call in calls]:
-            done.result()
-
-
-def threads(batch: int) -> Sequence[tuple[int, int]]:
-    """The samples of each thread: as many threads as torch is told to use."""
-    count = max(1, min(torch.get_num_threads(), batch))
-    edges = [batch * i // count for i in range(count + 1)]
-    return list(pairwise(edges))
-
-
-@cache
-def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(thread_name_prefix="events")
+    library.events_run(ctypes.byref(layer))

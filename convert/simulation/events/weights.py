@@ -2,7 +2,7 @@
 
 The drive is counted in units of 2^-bits quanta, where `bits` is enough for every product of a weight and a spike's
 value. A row of a tile holds the weights of 32 or 64 neurons. They are kept in 16 bits where at least two rows can be
-added without leaving 16 bits, whichever they are: `group` says how many.
+added without leaving 16 bits, whichever they are: `together` says how many.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from convert.simulation.events.library import kernel
 from convert.simulation.events.planes import geometry, words_of
 from convert.simulation.events.wiring import Connection
 
-__all__ = ["MOST_ROWS", "Part", "bits_of", "parts_of", "reach"]
+__all__ = ["MOST_ROWS", "Part", "bits_of", "listed_level", "parts_of", "reach"]
 
 MOST_ROWS = 65_000
 """Rows are numbered in 16 bits."""
@@ -42,7 +42,7 @@ class Part:
     neurons: int
     tile: int
     weight: Tensor
-    group: int
+    together: int
     rows: tuple[int, ...]
     words: tuple[tuple[int, int], ...]
 
@@ -97,23 +97,29 @@ def _part(
         at += blocks[-1].shape[0]
     weight = torch.cat([*blocks, torch.zeros((1, size), dtype=torch.int64)])
     tile = 64 if size % 64 == 0 else 32
-    group = _group(weight)
+    together = _together(weight, max((2 ** (listed_level(c) + 1) - 1 for c in connections), default=1))
     tiles = weight.reshape(len(weight), size // tile, tile).transpose(0, 1)
-    packed = _interleaved(tiles).to(torch.int16) if group >= 2 else tiles.to(torch.int32)
-    return Part(first, size, tile, packed.contiguous(), group, tuple(rows), tuple(words))
+    packed = _interleaved(tiles).to(torch.int16) if together > 1 else tiles.to(torch.int32)
+    return Part(first, size, tile, packed.contiguous(), together, tuple(rows), tuple(words))
 
 
-def _group(weight: Tensor) -> int:
-    """How many rows of `weight` (rows, neurons) can be added in 16 bits, whichever they are; an even number.
+def listed_level(connection: Connection) -> int:
+    """Spikes worth up to 2^level units are listed as often as they are worth; beyond it, the sum is shifted."""
+    return 2 if connection.pool else 1
+
+
+def _together(weight: Tensor, most: int) -> int:
+    """How many rows of `weight` (rows, neurons), each at most `most` times, can be added in 16 bits: 8, 4, 2 or 1.
 
     The sum of any n numbers is at most that of the n largest and at least that of the n smallest; what happens on
     the way to it does not matter, as 16-bit numbers wrap around.
     """
-    ordered = weight.sort(0, descending=True).values
-    most = ordered.clamp(min=0).cumsum(0).amax(1)
-    least = ordered.flip(0).clamp(max=0).cumsum(0).amin(1)
-    fits = int(((most < 2**15) & (least >= -(2**15))).sum())
-    return min(fits, 4096) // 2 * 2 if fits < len(weight) else 4096
+    largest = [sign * (sign * weight).topk(min(8, len(weight)), 0).values for sign in (1, -1)]
+    for n in (8, 4, 2):
+        high, low = (rows.repeat_interleave(most, 0)[:n].sum(0) for rows in largest)
+        if int(high.max()) < 2**15 and int(low.min()) >= -(2**15):
+            return n
+    return 1
 
 
 def _interleaved(tiles: Tensor) -> Tensor:

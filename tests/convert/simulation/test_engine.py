@@ -16,7 +16,7 @@ from convert.neurons.leaky import LeakyNeuron
 from convert.normalisation.bounds import bounded_thresholds
 from convert.normalisation.calibration import calibrate_potentials
 from convert.normalisation.scaling import normalise
-from convert.simulation import engine
+from convert.simulation import blocks, engine
 from convert.simulation.engine import batch_within, simulate
 from convert.simulation.kernels import scan
 from convert.simulation.reference import simulate_reference
@@ -133,6 +133,7 @@ def test_the_number_of_threads_does_not_matter(name, neuron):
     one = simulate(network, x, 40)
     torch.set_num_threads(2)
     two = simulate(network, x, 40)
+    assert torch.get_num_threads() == 2  # what the caller had set
     assert_same(one, two)
     assert_same(two, simulate(network, x, 40))
 
@@ -258,7 +259,7 @@ def test_membranes_are_kept_in_the_type_that_their_sums_need(neuron, name, dtype
         seen.append(dtype)
         return scan(site, state, current, steps, dt_s, dtype)
 
-    monkeypatch.setattr(engine, "scan", watched)
+    monkeypatch.setattr(blocks, "scan", watched)
     network, x = converted(name, neuron, input_code="poisson")
     simulate(network, x[:2], 4, engine="dense")  # so short that no sum over the run leaves float32
     assert set(seen) == {dtype}

@@ -11,7 +11,7 @@ from convert.config import ConvertConfig
 from convert.errors import ConfigError, GraphError
 from convert.neurons.burst import BurstNeuron
 from convert.neurons.leaky import LeakyNeuron
-from convert.simulation.engine import engines_of, simulate
+from convert.simulation.engine import engines_of, simulate, simulate_until
 from convert.simulation.look_ahead import repairs, restarted
 from convert.simulation.module import SpikingModule
 from convert.simulation.reference import simulate_reference
@@ -114,6 +114,22 @@ def test_its_spikes_are_counted_and_its_steps_are_latency():
 def test_the_starts_of_samples_are_not_those_of_the_kernel():
     snn, _ = converted("mlp")
     assert set(engines_of(replace(snn, look_ahead=2)).values()) == {"dense"}
+
+
+def test_samples_that_leave_early_have_looked_ahead_too():
+    snn, x = converted("residual")
+    ahead = replace(snn, look_ahead=4)
+    whole = simulate(ahead, x, 8, (8,))
+
+    def by_chance(said, steps):
+        return torch.floor(said.sum(1) * 64) % 2 == 0
+
+    left = simulate_until(ahead, x, 8, by_chance, every=2)
+    assert {2, 8} <= set(left.steps.tolist())
+    for k, steps in enumerate(left.steps.tolist()):
+        assert torch.equal(left.output[k], whole.output[steps - 1, k])
+    early = {name: simulate(ahead, x, 1, (1,)).spikes[name][0] for name in snn.sites}
+    assert all(bool((left.spikes[name] >= early[name]).all()) for name in snn.sites)
 
 
 def test_only_plain_neurons_are_repaired():

@@ -23,7 +23,7 @@ from convert.simulation.engine import ENGINES, engines_of, simulate
 from convert.simulation.events import library, plan
 from convert.simulation.events.plan import plan_of
 from convert.simulation.events.planes import packed, pooled
-from convert.simulation.events.weights import _group
+from convert.simulation.events.weights import _together
 from evaluate.job import Request, perform
 from tests.oracles.conversions import converted, fitted, neurons
 from tests.oracles.graphs import WORDS, grown
@@ -131,6 +131,31 @@ def test_windows_of_any_shape_agree(channels, out, kernel, stride, padding, dila
     assert_equal(network, x, 9)
 
 
+@settings(max_examples=40, deadline=None)
+@given(
+    channels=st.sampled_from([3, 33]), out=st.sampled_from([5, 64, 70]), law=st.sampled_from(LAWS),
+    neuron=st.sampled_from(["if", "lif", "seed"]), kernel=st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    stride=st.tuples(st.integers(1, 3), st.integers(1, 3)), padded=st.booleans(), dilation=st.integers(1, 2),
+    conv=st.sampled_from([(1, 1, 0), (3, 1, 1), (3, 2, 0)]), seed=st.integers(0, 1000),
+)  # fmt: skip
+def test_maxima_of_any_window_agree(channels, out, law, neuron, kernel, stride, padded, dilation, conv, seed):
+    """Whole numbers or not, windows that overlap or leave gaps, over blocks of steps that do not fit."""
+    pool = nn.MaxPool2d(kernel, stride, tuple(k // 2 for k in kernel) if padded else 0, dilation)
+    module = nn.Sequential(nn.Conv2d(1, channels, 1), nn.ReLU(), nn.Conv2d(channels, out, *conv), nn.ReLU(), pool)
+    network, x = spiking(module, (1, 13, 14), law, neuron, seed=seed, batch=2)
+    signs = torch.randn(x.shape, generator=torch.Generator().manual_seed(seed))
+    assert set(engines_of(network).values()) == {"events"}
+    assert_equal(network, x * signs, 9, (2, 3, 9))
+
+
+def test_maxima_of_every_build_agree(build):
+    for name in ("max pool", "max pool 1d", "max pool, overlapping", "max pool of the drive"):
+        for neuron in ("if", "lif", "seed"):
+            for code in ("constant", "poisson"):
+                network, x = converted(name, neuron, input_code=code)
+                assert_equal(network, x[:3], 37, (1, 5, 32, 33, 37))
+
+
 @pytest.mark.parametrize("scale", [1e-3, 1.0, 30.0])
 def test_large_and_small_weights_agree(build, scale):
     """Weights beyond 16 bits take another path."""
@@ -145,15 +170,27 @@ def test_large_and_small_weights_agree(build, scale):
     assert_equal(replace(network, graph=Graph(tuple(nodes), network.graph.output)), x, 20)
 
 
-def test_any_sum_of_a_group_of_rows_fits_16_bits():
-    weight = torch.randint(-9000, 9000, (50, 4), generator=torch.Generator().manual_seed(0))
-    group = _group(weight)
-    most, least = (weight.sort(0, descending=order).values[:group].sum(0) for order in (True, False))
-    assert group % 2 == 0
-    assert int(most.max()) < 2**15
-    assert int(least.min()) >= -(2**15)
-    wider_most, wider_least = (weight.sort(0, descending=order).values[: group + 2].sum(0) for order in (True, False))
-    assert int(wider_most.max()) >= 2**15 or int(wider_least.min()) < -(2**15)
+@pytest.mark.parametrize("dilation", [1, 2])
+def test_long_lines_are_cut(dilation):
+    """Rows of a line are numbered in 16 bits: 60 columns of 3 x 544 rows are too many."""
+    module = nn.Sequential(
+        nn.Conv2d(1, 544, 1), nn.ReLU(), nn.Conv2d(544, 3, 3, padding=1, dilation=dilation), nn.ReLU()
+    )
+    network, x = spiking(module, (1, 4, 60), batch=2)
+    assert_equal(network, x, 9)
+
+
+@pytest.mark.parametrize("most", [1, 3, 7])
+@pytest.mark.parametrize("size", [300, 3000, 9000, 30000])
+def test_any_sum_of_rows_that_are_added_together_fits_16_bits(size, most):
+    weight = torch.randint(-size, size, (50, 4), generator=torch.Generator().manual_seed(0))
+    together = _together(weight, most)
+
+    def fits(n):
+        rows = weight.repeat_interleave(most, 0).sort(0).values
+        return int(rows[-n:].sum(0).max()) < 2**15 and int(rows[:n].sum(0).min()) >= -(2**15)
+
+    assert together == max(n for n in (1, 2, 4, 8) if n == 1 or fits(n))
 
 
 @pytest.mark.parametrize("values", [(1.0,), (1.0, 0.5, 0.25)])
@@ -177,7 +214,7 @@ def test_flat_spikes_come_back_in_their_shape():
 
 def test_what_has_no_connections_runs_densely_and_is_said_to():
     assert set(engines_of(converted("tanh")[0]).values()) == {"dense"}
-    assert set(engines_of(converted("max pool")[0]).values()) == {"dense", "events"}
+    assert set(engines_of(converted("max pool after average")[0]).values()) == {"dense", "events"}
     assert set(engines_of(converted("mlp")[0], "dense").values()) == {"dense"}
 
 
@@ -242,9 +279,9 @@ def test_a_library_of_another_version_is_not_used(monkeypatch):
         library.kernel.cache_clear()
 
 
-def test_structures_are_those_of_the_kernel():
-    """Sizes as a C compiler lays them out: a pointer and 16 numbers; the rest is held by every other test."""
-    assert ctypes.sizeof(library.Source) == 8 + 16 * 4
+def test_structures_are_those_of_the_kernel(build):
+    assert ctypes.sizeof(library.Source) == library.kernel().events_size_of_source()
+    assert ctypes.sizeof(library.Layer) == library.kernel().events_size_of_layer()
 
 
 def test_other_quanta_are_refused():
