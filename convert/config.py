@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from convert.errors import ConfigError
-from convert.network import INPUT_CODES, SpikingNetwork
+from convert.network import INPUT_CODES, MOST_AHEAD, SpikingNetwork
 from convert.neurons.burst import MOST_IN_A_BURST
 from convert.neurons.counting import MOST_LEVELS
 from convert.neurons.differential import CORRECTION
@@ -25,9 +25,6 @@ CODES = ("rate", "differential")
 
 SPIKE_NORM = "spike-norm"
 """The rule that needs the spiking network itself, so it is no entry of `RULES`."""
-
-MOST_AHEAD = 64
-"""The longest look-ahead."""
 
 
 @dataclass(frozen=True)

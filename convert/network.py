@@ -21,7 +21,7 @@ from convert.neurons.leaky import LeakyNeuron
 from convert.neurons.radix import RadixNeuron
 from convert.neurons.tracking import TrackingNeuron, TwoSlopeNeuron
 
-__all__ = ["CODES", "INPUT_CODES", "Site", "SpikingNetwork", "rescaled", "threshold_balanced", "upstream"]
+__all__ = ["CODES", "INPUT_CODES", "MOST_AHEAD", "Site", "SpikingNetwork", "rescaled", "threshold_balanced", "upstream"]
 
 INPUT_CODES = ("constant", "poisson")
 
@@ -29,6 +29,9 @@ CODES = ("rate", "exact", "differential", "radix")
 """What a spike train means: activation = threshold * spikes per step; threshold * count once all is quiet; threshold *
 the estimate that its spikes correct (`convert.neurons.differential`); or threshold * the number whose binary digits
 they are (`convert.neurons.radix`)."""
+
+MOST_AHEAD = 64
+"""The longest look-ahead."""
 
 _NEURON_OF = {"exact": CountingNeuron, "differential": DifferentialNeuron, "radix": RadixNeuron}
 """Codes that need a neuron of their own."""
@@ -144,10 +147,12 @@ class SpikingNetwork:
             raise GraphError(f"input code {self.input_code!r}; expected one of {', '.join(INPUT_CODES)}")
         if self.readout_delay < 0:
             raise GraphError(f"read-out delay is {self.readout_delay} steps; expected 0 or more")
-        if self.look_ahead < 0 or (self.look_ahead and (self.code, self.input_code) != ("rate", "constant")):
+        if not 0 <= self.look_ahead <= MOST_AHEAD or (
+            self.look_ahead and (self.code, self.input_code) != ("rate", "constant")
+        ):
             raise GraphError(
                 f"look-ahead of {self.look_ahead} steps in a network of code {self.code!r} and input code "
-                f"{self.input_code!r}; expected 0 or more, and only with rates and a constant input"
+                f"{self.input_code!r}; expected 0 to {MOST_AHEAD}, and only with rates and a constant input"
             )
         self._check_code()
         if not 0 < self.dt_s < math.inf:
@@ -167,6 +172,10 @@ class SpikingNetwork:
         if whole and (odd := [n for n, s in self.sites.items() if bool((s.quantum != 1).any() or s.initial.any())]):
             raise GraphError(f"{', '.join(odd)}: got a quantum other than 1 or a potential at the start in a network "
                              f"of code {self.code!r}; expected neither: run it as quantise() made it")  # fmt: skip
+        lengths = {s.neuron.bits for s in self.sites.values() if isinstance(s.neuron, RadixNeuron)}
+        if len(lengths) > 1:
+            raise GraphError(f"radix neurons of {', '.join(map(str, sorted(lengths)))} digits; expected one period for "
+                             "all: convert the model again")  # fmt: skip
         if own is not None and self.input_code != "constant":
             raise GraphError(f"input code {self.input_code!r} in a network of code {self.code!r}; expected constant")
 

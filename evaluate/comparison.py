@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from convert.config import ConvertConfig
-from convert.errors import ConvertError
+from convert.errors import ConfigError, ConvertError
 from convert.pipeline import Conversion
 from convert.recipes import RECIPES
 from evaluate.job import Report, Request, perform
@@ -47,12 +47,19 @@ def compare(
     Raises
     ------
     ConvertError, zoo.ZooError, EvaluateError
-        What concerns the model or the data. A recipe that does not fit the network is a row with the reason.
+        What concerns the model or the data. A recipe that does not fit the network, or whose options exclude each
+        other, is a row with the reason, as long as there is another.
     """
     rows: list[dict[str, Any]] = []
     run: Run | None = None
     for name, several in aims.items():
         parts: list[_Part] = []
+        try:
+            for config, _ in several:
+                config.check_code()
+        except ConfigError as error:
+            rows.append({"recipe": name, "failed": str(error)})
+            continue
         try:
             for config, steps in several:
                 label = name if len(several) == 1 else f"{name}.T{steps[-1]}"
@@ -65,7 +72,8 @@ def compare(
             rows.append({"recipe": name, "failed": str(error)})
         else:
             rows.append(_row(name, parts))
-    assert run is not None  # at least one recipe ran
+    if run is None:
+        raise ConfigError(str(rows[-1]["failed"]))
     case = {key: run.case[key] for key in ("model", "data", "calibration", "task")}
     each = any(len(several) > 1 for several in aims.values())
     return {"schema": SCHEMA, "case": case, "steps": list(request.steps), "each": each, "rows": rows,

@@ -96,7 +96,7 @@ def _legend(record: Record) -> list[str]:
         "T=n: accuracy after n steps. " + (_EACH if record.get("each") else _ONE),
         "Accuracies and agreement in percent.",
         f"agreement, spikes/neuron: after {last} steps. Spikes of several bits are counted as one event each: multiply "
-        "by bits/spike before comparing.",
+        "by bits/spike before comparing. Every spike of a burst, and every digit that is one, is a spike of its own.",
         f"latency: {last} steps, or those until an exact network is at rest, plus one for each further layer of "
         "neurons, where layers run one after the other, plus the look-ahead. In a radix code layers follow each other, "
         "a period each: no step of T = n before the last period has an answer.",

@@ -7,8 +7,11 @@ import torch
 from typer.testing import CliRunner
 
 from convert.__main__ import app
-from convert.recipes import RECIPES
+from convert.errors import ConfigError
+from convert.recipes import RECIPES, recipe
 from convert.writing.artefact import load
+from evaluate.comparison import compare
+from evaluate.job import Request
 
 
 @pytest.fixture(scope="module")
@@ -106,3 +109,15 @@ def test_options_without_effect_are_refused(options, flag, tmp_path):
     done = CliRunner().invoke(app, ["zoo:digits-relu", *options, "--out", str(tmp_path / "out")])
     assert done.exit_code == 2 and flag in done.output
     assert not list(tmp_path.iterdir())
+
+
+def test_a_recipe_whose_options_exclude_each_other_is_a_row_with_the_reason():
+    request = Request("zoo:digits-relu", steps=(2,), limit=20, calibration_samples=40)
+    aims = {name: [(recipe(name).config(2, look_ahead=2), (2,))] for name in ("seed", "best-onebit", "best-signed")}
+    rows = compare(request, aims, lambda label: lambda stage, done, total: None)["rows"]
+    assert [("failed" in row, row["recipe"]) for row in rows] == [
+        (True, "seed"), (False, "best-onebit"), (True, "best-signed")
+    ]  # fmt: skip
+    assert "--look-ahead: got 2 with --neuron seed" in rows[0]["failed"]
+    with pytest.raises(ConfigError, match="--look-ahead: got 2 with --signed"):
+        compare(request, {"best-signed": aims["best-signed"]}, lambda label: lambda stage, done, total: None)

@@ -177,7 +177,8 @@ def test_what_cannot_look_ahead_says_so():
         SpikingModule(ahead)
     with pytest.raises(ConfigError, match="--nir: got a network that looks 2 steps ahead"):
         to_nir(ahead, "native")
-    with pytest.raises(GraphError, match="look-ahead of -1 steps"):
-        replace(snn, look_ahead=-1)
+    for steps in (-1, 65):
+        with pytest.raises(GraphError, match=f"look-ahead of {steps} steps"):
+            replace(snn, look_ahead=steps)
     with pytest.raises(GraphError, match="look-ahead of 2 steps in a network of code 'rate' and input code 'poisson'"):
         replace(ahead, input_code="poisson")

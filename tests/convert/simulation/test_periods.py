@@ -15,6 +15,7 @@ from convert.config import ConvertConfig
 from convert.errors import CalibrationError, ConfigError, GraphError, InputShapeError
 from convert.graph.folding import fold
 from convert.network import threshold_balanced
+from convert.neurons.radix import RadixNeuron
 from convert.normalisation.quantisation import evened, quantise, quantise_in_digits
 from convert.recipes import recipe
 from convert.simulation.engine import simulate
@@ -165,5 +166,9 @@ def test_parts_of_two_codes_do_not_go_together():
         replace(snn, code="rate")
     with pytest.raises(GraphError, match="of code 'radix'; expected neither"):
         threshold_balanced(snn)
+    first = next(iter(snn.sites))
+    longer = replace(snn.sites[first], neuron=RadixNeuron(bits=5, highest=15))
+    with pytest.raises(GraphError, match="radix neurons of 4, 5 digits; expected one period for all"):
+        replace(snn, sites={**snn.sites, first: longer})
     with pytest.raises(GraphError, match="input code 'poisson'"):
         replace(snn, input_code="poisson")
