@@ -130,7 +130,7 @@ HYBRID = "Keep softmax, layer norm and products of two inputs as floating-point 
 BURST = "The most plain spikes that a neuron fires in one step; each counts as a spike [1]."
 CODE = "What spikes mean: rate, or differential: each corrects what was said before (needs --neuron if) [rate]."
 LOOK_AHEAD = "Steps for which each sample is tried first, to repair neurons' starts; latency for every layer [0]."
-BITS = "For --recipe radix: binary digits of a number, and steps of each layer's period [4]."
+BITS = "For --recipe radix: binary digits of a number, and steps of each layer's period [6]."
 LEVELS = "For --recipe exact: levels of the quantised network [15]."
 AUTO = "Search for a conversion that keeps this: accuracy_drop<=0.5pp or agreement>=99%."
 MINIMISE = f"For --auto: what is to be least: {', '.join(COSTS)}."

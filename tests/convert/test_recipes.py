@@ -74,7 +74,7 @@ def test_a_recipe_is_what_its_source_says():
     bursting = [s.neuron for s in made("burst").snn.sites.values()]
     assert all(isinstance(n, BurstNeuron) and n.most == 5 and n.payload_bits == 1 for n in bursting)
     radix = made("radix").snn
-    assert radix.code == "radix" and all(s.neuron == RadixNeuron(bits=4, highest=15) for s in radix.sites.values())
+    assert radix.code == "radix" and all(s.neuron == RadixNeuron(bits=6, highest=63) for s in radix.sites.values())
     assert made("bu2025-ltb").snn.readout_delay > 0
     assert {RECIPES[n].config().recipe for n in RECIPES} == set(RECIPES)
 

@@ -77,8 +77,8 @@ def test_the_latency_of_a_radix_network_is_a_period_for_each_layer(compared):
     """What a rate code takes is T steps and one more for each further layer; periods are in line already."""
     rows = {row["recipe"]: row for row in compared[1]["rows"]}
     run = json.loads((compared[2] / "radix.json").read_text())
-    assert [point["steps"] for point in run["curves"]["steps"]] == [2, 4, 8]
-    assert rows["radix"]["sequential_latency_steps"] == 2 * 4
+    assert [point["steps"] for point in run["curves"]["steps"]] == [2, 4, 12]
+    assert rows["radix"]["sequential_latency_steps"] == 2 * 6
     assert rows["burst"]["sequential_latency_steps"] == 40 + 1
     early, before, rest = rows["radix"]["curve"]
     assert early["accuracy"] == before["accuracy"] < 0.5 < rest["accuracy"]  # nothing is read out before layer 2
