@@ -23,7 +23,7 @@ from convert.graph.semantics import apply
 from convert.lattice import BITS
 from convert.network import SpikingNetwork
 from convert.neurons.differential import reciprocal
-from convert.neurons.leaky import decay
+from convert.neurons.leaky import LeakyState, decay
 from convert.simulation.inputs import constant_current, poisson_spikes
 from convert.simulation.look_ahead import repairs
 from convert.simulation.results import Simulation, check_request, read_out
@@ -91,7 +91,9 @@ def _started_anew(network: SpikingNetwork, name: str, starts: dict[str, Tensor],
         oracle.step(constant_current(x))
         spikes = oracle.counts[name] - before
         before = oracle.counts[name]
-        potentials.append(oracle.states[name].v + quantum * spikes)  # type: ignore[attr-defined]
+        state = oracle.states[name]
+        assert isinstance(state, LeakyState)  # only such neurons are repaired
+        potentials.append(state.v + quantum * spikes)
         fired.append(spikes)
     v, s = torch.stack(potentials), torch.stack(fired)
     last = v[-1] - quantum * s[-1]

@@ -50,7 +50,7 @@ class Exits:
     output : Tensor (batch, *output shape)
         Read-out of each sample at the step at which it left.
     steps : Tensor (batch,)
-        That step.
+        That step; those of a look-ahead came before, and are not among them.
     counts : mapping
         Node -> (batch, *shape): sum of the spikes' values of every neuron until then.
     spikes : mapping
