@@ -181,7 +181,7 @@ def _scan_adaptive(
         emitted = torch.sign(v, out=room).mul_(fired)
         spikes[t] = emitted
         v.addcmul_(q, emitted, value=-1)
-        rate.add_(emitted.sub_(rate), alpha=neuron.gain(state.steps + t + 1, dt_s))
+        rate.add_(emitted.sub_(rate).mul_(neuron.gain(state.steps + t + 1, dt_s)))  # two roundings, as elsewhere
     return AdaptiveState(v, rate, state.steps + len(spikes))
 
 

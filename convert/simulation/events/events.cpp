@@ -85,6 +85,20 @@ inline Real to_real(Int a, int half) {
 #endif
 }
 
+// The entry of a table, or its last one, nearest to each of the numbers x >= 0 (halves: to the even one).
+inline Real look_up(const double* table, int64_t entries, Real x) {
+    const Real shifted = x + 0x1p52;  // so large that its last bit is one: the addition rounds
+    Long index = (Long)shifted & ((1ll << 52) - 1);
+    index = index < entries - 1 ? index : Long{} + (entries - 1);
+#if defined(EVENTS_AVX512)
+    return (Real)_mm512_i64gather_pd((__m512i)index, table, 8);
+#else
+    Real r;
+    for (int i = 0; i < kBytes / 8; i++) r[i] = table[index[i]];
+    return r;
+#endif
+}
+
 // One bit for each lane of a comparison's result, the first lane lowest.
 inline uint64_t bits(Int mask) {
 #if defined(EVENTS_AVX512)
@@ -138,7 +152,7 @@ struct Source {
     int32_t repeat;                  // times that a spike is listed; a power of two that `level` does not hold
 };
 
-enum Law : int32_t { kDrive = 0, kSubtract = 1, kZero = 2, kGraded = 3 };
+enum Law : int32_t { kDrive = 0, kSubtract = 1, kZero = 2, kGraded = 3, kAdaptive = 4 };
 
 struct Layer {
     int64_t first, last;             // samples
@@ -160,7 +174,11 @@ struct Layer {
     void* v;                         // [samples][places][width], the first neuron that is run
     double* current;                 // the same, real only, with leak or filter: synaptic current
     void* sent;                      // sum of what was emitted, in the membrane's unit (kSubtract, kZero: in spikes)
-    void* fired;                     // graded: number of spikes
+    void* fired;                     // graded and adaptive: number of spikes
+    double* rate;                    // adaptive: its own, in spikes per step
+    const double* quanta;            // adaptive: the quantum at rates 0 .. 1, `entries` of them
+    const double* gains;             // adaptive: weight of the newest spike in the rate, for each step
+    int64_t entries;
     uint32_t* out;                   // [plane][samples][places][steps][out_words]
     int64_t out_plane;               // stride of planes
     int32_t out_words, out_word;     // words of the population, and the first one written here
@@ -365,7 +383,8 @@ template <class V, Law law, int parts> struct Neurons {
     using T = typename Element<V>::type;
     static constexpr int lanes = kBytes / sizeof(T);
     const Layer& layer;
-    V v[parts], sent[parts], fired[parts], current[parts];
+    static constexpr bool counts = law == kGraded || law == kAdaptive;  // spikes apart from their sum
+    V v[parts], sent[parts], fired[parts], current[parts], rate[parts];
     const T *base, *base_begin;
     int64_t at;
     uint32_t* out;
@@ -378,7 +397,8 @@ template <class V, Law law, int parts> struct Neurons {
         for (int i = 0; i < parts; i++) {
             v[i] = load<V>((const T*)l.v + at + i * lanes);
             sent[i] = load<V>((const T*)l.sent + at + i * lanes);
-            if (law == kGraded) fired[i] = load<V>((const T*)l.fired + at + i * lanes);
+            if (counts) fired[i] = load<V>((const T*)l.fired + at + i * lanes);
+            if (law == kAdaptive) rate[i] = load<V>((const T*)l.rate + at + i * lanes);
             if (sizeof(T) == 8 && !plain) current[i] = load<V>((const T*)l.current + at + i * lanes);
         }
     }
@@ -387,7 +407,8 @@ template <class V, Law law, int parts> struct Neurons {
         for (int i = 0; i < parts; i++) {
             store((T*)layer.v + at + i * lanes, v[i]);
             store((T*)layer.sent + at + i * lanes, sent[i]);
-            if (law == kGraded) store((T*)layer.fired + at + i * lanes, fired[i]);
+            if (counts) store((T*)layer.fired + at + i * lanes, fired[i]);
+            if (law == kAdaptive) store((T*)layer.rate + at + i * lanes, rate[i]);
             if (sizeof(T) == 8 && !plain) store((T*)layer.current + at + i * lanes, current[i]);
         }
     }
@@ -432,6 +453,8 @@ template <class V, Law law, int parts> struct Neurons {
         const T threshold = (T)layer.threshold, quantum = (T)layer.quantum;
         if constexpr (law == kGraded) {
             emit_values(t, quantum);
+        } else if constexpr (law == kAdaptive) {
+            emit_signs(t);
         } else {
             uint64_t word = 0;
             for (int i = 0; i < parts; i++) {
@@ -442,6 +465,25 @@ template <class V, Law law, int parts> struct Neurons {
             }
             write(0, t, word);
         }
+    }
+
+    // A spike of the sign of v, at a quantum that grows with the neuron's own rate.
+    void emit_signs(int t) {
+        uint64_t plus = 0, minus = 0;
+        for (int i = 0; i < parts; i++) {
+            const V q = look_up(layer.quanta, layer.entries, where(rate[i] < 0, -rate[i], rate[i]) * (double)(layer.entries - 1));
+            const V owed = q * layer.threshold;
+            const auto up = v[i] >= owed, down = v[i] <= -owed;
+            v[i] -= where(up, q, V{}) - where(down, q, V{});
+            const V s = where(up, V{} + 1.0, V{}) - where(down, V{} + 1.0, V{});
+            rate[i] += (s - rate[i]) * layer.gains[t];
+            sent[i] += s;
+            fired[i] += s * s;
+            plus |= bits(up) << (i * lanes);
+            minus |= bits(down) << (i * lanes);
+        }
+        write(0, t, plus);
+        write(1, t, minus);
     }
 
     // The value nearest to v out of 0, +-1, +-1/2, ...; negative ones against what was sent only.
@@ -552,7 +594,7 @@ void seen_from(int x, const Layer& layer, const Listing& listing, const Line* li
 
 // What arrives in step t from all sources.
 template <class W, int shorts, int together>
-inline void sum_rows(Int* drive, const std::vector<Slot>& slots, const std::vector<Rows<W>>& sources, int t) {
+__attribute__((always_inline)) inline void sum_rows(Int* drive, const std::vector<Slot>& slots, const std::vector<Rows<W>>& sources, int t) {
     constexpr int ints = 2 * shorts;
     int level = 0;
     for (const Rows<W>& rows : sources) {
@@ -670,6 +712,7 @@ template <class V> void run_law(const Layer& layer) {
     if (layer.law == kSubtract) run_tiled<V, kSubtract>(layer);
     else if (layer.law == kZero) run_tiled<V, kZero>(layer);
     else if (layer.law == kGraded) run_tiled<V, kGraded>(layer);
+    else if (layer.law == kAdaptive) run_tiled<Real, kAdaptive>(layer);
     else run_tiled<Int, kDrive>(layer);
 }
 
@@ -699,7 +742,7 @@ inline void add_digits(const uint32_t* add, uint32_t* digit, int64_t plane, int 
 extern "C" {
 
 // Changes whenever a structure or the meaning of an argument does.
-int events_version() { return 3; }
+int events_version() { return 4; }
 
 // What the caller's structures must measure.
 int events_size_of_source() { return sizeof(Source); }
@@ -761,6 +804,13 @@ void events_pack(const float* spikes, int64_t steps, int64_t places, int channel
             to[w] = word;
         }
     }
+}
+
+// How many bits are set.
+int64_t events_count(const uint32_t* bits, int64_t words) {
+    int64_t n = 0;
+    for (int64_t i = 0; i < words; i++) n += __builtin_popcount(bits[i]);
+    return n;
 }
 
 // Add `value` wherever a bit plane is set, to numbers [steps][places][channels].

@@ -156,6 +156,20 @@ def test_maxima_of_every_build_agree(build):
                 assert_equal(network, x[:3], 37, (1, 5, 32, 33, 37))
 
 
+@pytest.mark.parametrize("neuron", ["if", "lif", "seed"])
+@pytest.mark.parametrize("activation", [nn.Tanh, nn.Hardtanh])
+def test_adaptive_neurons_agree_in_every_build(build, activation, neuron):
+    """Spikes of both signs, pooled and not, with a table of quanta; and a maximum in front of them."""
+    module = nn.Sequential(
+        nn.Conv2d(2, 40, 3, padding=1), activation(), nn.AvgPool2d(2), nn.Conv2d(40, 70, 3), activation(),
+        nn.MaxPool2d(2), nn.Flatten(), nn.Linear(70, 33), activation(), nn.Linear(33, 5),
+    )  # fmt: skip
+    network, x = spiking(module, (2, 8, 8), neuron=neuron)
+    found = assert_equal(network, 4 * x - 3, 150, (7, 33, 150))
+    assert set(engines_of(network).values()) == {"events"}
+    assert any(float(counts.min()) < 0 < float(counts.max()) for counts in found.counts.values())
+
+
 @pytest.mark.parametrize("scale", [1e-3, 1.0, 30.0])
 def test_large_and_small_weights_agree(build, scale):
     """Weights beyond 16 bits take another path."""
@@ -213,7 +227,6 @@ def test_flat_spikes_come_back_in_their_shape():
 
 
 def test_what_has_no_connections_runs_densely_and_is_said_to():
-    assert set(engines_of(converted("tanh")[0]).values()) == {"dense"}
     assert set(engines_of(converted("max pool after average")[0]).values()) == {"dense", "events"}
     assert set(engines_of(converted("mlp")[0], "dense").values()) == {"dense"}
 
