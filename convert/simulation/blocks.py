@@ -131,7 +131,7 @@ class Run:
 
     def advance(self, stop: int) -> Tensor:
         """Run to step `stop`: sums of the output up to each step since, (steps, batch, *output shape) in float64."""
-        block = Block(self, self.done, stop)
+        block = _Block(self, self.done, stop)
         for node in self.graph:
             if node.name in self.network.sites:
                 block.fire(node)
@@ -205,7 +205,7 @@ class Run:
         self.emitted[name] = self.emitted[name] + fired if name in self.emitted else fired
 
 
-class Block:
+class _Block:
     """The values of one block of steps."""
 
     def __init__(self, run: Run, start: int, stop: int) -> None:
