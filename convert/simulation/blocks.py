@@ -33,7 +33,7 @@ from convert.simulation.kernels import Decoder, Filter, Maximum, State, channels
 from convert.simulation.look_ahead import repairs, restarted
 from convert.simulation.typed import behind_memory, in_type, prepared
 
-__all__ = ["Block", "Run"]
+__all__ = ["Run"]
 
 
 @dataclass
