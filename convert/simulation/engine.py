@@ -204,6 +204,8 @@ def _ready(network: SpikingNetwork, engine: str, device: str) -> Plan | None:
 def _plan(network: SpikingNetwork, engine: str, device: str) -> Plan | None:
     if engine not in ENGINES:
         raise ConfigError(f"--engine: got {engine!r}; expected one of {', '.join(ENGINES)}")
+    if network.look_ahead:  # starts of its own for each sample, which the kernel does not have
+        return None
     plan = plan_of(network) if engine != "dense" and device == "cpu" else None
     if engine == "events" and plan is None:
         why = "it runs on the processor" if device != "cpu" else "its kernel was not built: no compiler when installing"
@@ -287,4 +289,4 @@ def batch_within(network: SpikingNetwork, bytes_allowed: int, engine: str = "aut
     if found and all(found):
         return max(1, bytes_allowed // sum(n.bytes_per_sample(_EVENTS_BLOCK) for n in found if n is not None))
     widest = max(int(torch.tensor(node.shape).prod()) for node in network.graph)
-    return max(1, bytes_allowed // (widest * _BLOCK * 4 * 8))
+    return max(1, bytes_allowed // (widest * max(_BLOCK, network.look_ahead) * 4 * 8))
