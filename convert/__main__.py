@@ -219,7 +219,7 @@ def main(
         }  # fmt: skip
         changes = {option: value for option, value in said.items() if value is not None}
         each = for_steps == "each"
-        _refuse_idle(recipe_name, changes, diagnose, each)
+        _refuse_idle(recipe_name, changes, engine, diagnose, each)
         names = list(RECIPES) if recipe_name == "all" else [recipe_name]
         read_out = tuple(sorted(set(_integers("--steps", steps))))
         aims = {name: _aims(name, for_steps, read_out, changes) for name in names}
@@ -282,11 +282,12 @@ def _aims(name: str, for_steps: str, steps: tuple[int, ...], changes: Mapping[st
     return [(recipe(name).config(int(meant), **changes), steps)]
 
 
-def _refuse_idle(name: str, changes: Mapping[str, object], diagnose: bool, each: bool) -> None:
+def _refuse_idle(name: str, changes: Mapping[str, object], engine: str, diagnose: bool, each: bool) -> None:
     """An option that the recipe would ignore is refused rather than ignored."""
     of_rates = ("neuron", "tau_mem_ms", "tau_syn_ms", "signed", "spike_values", "burst", "readout_delay",
                 "potential_steps", "code", "look_ahead")  # fmt: skip
     idle = [option for option in of_rates if option in changes] if name in _OWN_STEPS else []
+    idle += ["engine"] if engine != "auto" and name in _OWN_STEPS else []
     for option, of in (("exact_levels", "exact"), ("radix_bits", "radix")):
         idle += [option] if option in changes and name not in (of, "all") else []
     if idle:
