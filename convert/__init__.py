@@ -22,6 +22,7 @@ from convert.reading.tracing import Traced, trace
 from convert.simulation.asynchronous import Timing, simulate_exact_reference
 from convert.simulation.engine import simulate
 from convert.simulation.module import SpikingModule
+from convert.simulation.periods import simulate_radix
 from convert.simulation.quiescence import quantised, simulate_exact
 from convert.simulation.reference import simulate_reference
 from convert.simulation.results import Settled, Simulation
@@ -46,6 +47,7 @@ __all__ = [
     "simulate",
     "simulate_exact",
     "simulate_exact_reference",
+    "simulate_radix",
     "simulate_reference",
     "threshold_balanced",
     "trace",

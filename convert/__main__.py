@@ -76,6 +76,10 @@ EXAMPLES = """Examples:
       signed spikes until no neuron can fire: bit for bit the quantised network, certified sample by sample
 
 \b
+  python -m convert zoo:digits-relu --recipe radix --bits 4
+      spikes as binary digits: four steps for each layer of neurons, layer after layer
+
+\b
   python -m convert zoo:fashion-vit --hybrid
       a transformer: its attention and layer norms stay floating-point functions of running means
 
@@ -129,7 +133,10 @@ TASK = "What is scored: classes, binary, labels, regression or heads; auto: by o
 DIAGNOSE = "Also say where and why accuracy was lost, layer by layer, and which command may help."
 PREDICT = "Only estimate accuracy and spikes at --steps, without simulating; nothing is written."
 HYBRID = "Keep softmax, layer norm and products of two inputs as floating-point functions at run time."
+BURST = "The most plain spikes that a neuron fires in one step; each counts as a spike [1]."
 CODE = "What spikes mean: rate, or differential: each corrects what was said before (needs --neuron if) [rate]."
+LOOK_AHEAD = "Steps for which each sample is tried first, to repair neurons' starts; latency for every layer [0]."
+BITS = "For --recipe radix: binary digits of a number, and steps of each layer's period [6]."
 LEVELS = "For --recipe exact: levels of the quantised network [15]."
 AUTO = "Search for a conversion that keeps this: accuracy_drop<=0.5pp or agreement>=99%."
 MINIMISE = f"For --auto: what is to be least: {', '.join(COSTS)}."
@@ -164,11 +171,14 @@ def main(
         bool | None, typer.Option("--signed/--unsigned", help="Whether neurons take spikes back against credit.")
     ] = None,
     spike_values: Annotated[int | None, typer.Option(help="Values 1, 1/2, 1/4, ... that a spike can have [1].")] = None,
+    burst: Annotated[int | None, typer.Option(metavar="N", help=BURST)] = None,
     readout_delay: Annotated[
         int | None, typer.Option(help="Steps that the read-out leaves out, at most half of those run.")
     ] = None,
+    look_ahead: Annotated[int | None, typer.Option(metavar="N", help=LOOK_AHEAD)] = None,
     hybrid: Annotated[bool, typer.Option("--hybrid", help=HYBRID)] = False,
     levels: Annotated[int | None, typer.Option(help=LEVELS)] = None,
+    bits: Annotated[int | None, typer.Option(metavar="K", help=BITS)] = None,
     code: Annotated[str | None, typer.Option(help=CODE)] = None,
     input_code: Annotated[str | None, typer.Option("--input", help="constant (a current) or poisson (spikes).")] = None,
     steps: Annotated[str, typer.Option(help="Steps to report; the last ends the simulation.")] = "1,2,4,8,16,32,64",
@@ -209,12 +219,14 @@ def main(
         said = {
             "neuron": neuron, "tau_mem_ms": tau_mem_ms, "tau_syn_ms": tau_syn_ms, "dt_ms": dt_ms, "rule": rule,
             "percentile": percentile, "granularity": granularity, "potential_steps": None if potentials else 0,
-            "signed": signed, "spike_values": spike_values, "readout_delay": readout_delay, "input_code": input_code,
-            "code": code, "input_low": low, "input_high": high, "exact_levels": levels, "hybrid": hybrid or None,
+            "signed": signed, "spike_values": spike_values, "burst": burst, "readout_delay": readout_delay,
+            "input_code": input_code, "code": code, "input_low": low, "input_high": high, "exact_levels": levels,
+            "radix_bits": bits, "look_ahead": look_ahead,
+            "hybrid": hybrid or None,
         }  # fmt: skip
         changes = {option: value for option, value in said.items() if value is not None}
         each = for_steps == "each"
-        _refuse_idle(recipe_name, changes, diagnose, each)
+        _refuse_idle(recipe_name, changes, engine, diagnose, each)
         names = list(RECIPES) if recipe_name == "all" else [recipe_name]
         read_out = tuple(sorted(set(_integers("--steps", steps))))
         aims = {name: _aims(name, for_steps, read_out, changes) for name in names}
@@ -268,9 +280,13 @@ def _job(request: Request, out: Path, nir: bool) -> Run:
     return run
 
 
+_OWN_STEPS = ("exact", "radix")
+"""Recipes whose networks decide how many steps they need."""
+
+
 def _aims(name: str, for_steps: str, steps: tuple[int, ...], changes: Mapping[str, object]) -> list[Aim]:
-    """How to convert by the recipe `name`: for one number of steps, or anew for each; exact networks need none."""
-    if for_steps == "each" and name != "exact":
+    """How to convert by the recipe `name`: for one number of steps, or anew for each; some recipes need none."""
+    if for_steps == "each" and name not in _OWN_STEPS:
         return [(recipe(name).config(t, **changes), (t,)) for t in steps]
     meant = "16" if for_steps == "each" else for_steps
     if not meant.lstrip("-").isdecimal():
@@ -278,18 +294,21 @@ def _aims(name: str, for_steps: str, steps: tuple[int, ...], changes: Mapping[st
     return [(recipe(name).config(int(meant), **changes), steps)]
 
 
-def _refuse_idle(name: str, changes: Mapping[str, object], diagnose: bool, each: bool) -> None:
+def _refuse_idle(name: str, changes: Mapping[str, object], engine: str, diagnose: bool, each: bool) -> None:
     """An option that the recipe would ignore is refused rather than ignored."""
-    of_rates = ("neuron", "tau_mem_ms", "tau_syn_ms", "signed", "spike_values", "readout_delay", "potential_steps",
-                "code")  # fmt: skip
-    idle = [option for option in of_rates if option in changes] if name == "exact" else []
-    idle += ["exact_levels"] if "exact_levels" in changes and name not in ("exact", "all") else []
+    of_rates = ("neuron", "tau_mem_ms", "tau_syn_ms", "signed", "spike_values", "burst", "readout_delay",
+                "potential_steps", "code", "look_ahead")  # fmt: skip
+    idle = [option for option in of_rates if option in changes] if name in _OWN_STEPS else []
+    idle += ["engine"] if engine != "auto" and name in _OWN_STEPS else []
+    for option, of in (("exact_levels", "exact"), ("radix_bits", "radix")):
+        idle += [option] if option in changes and name not in (of, "all") else []
     if idle:
-        names = {"potential_steps": "no-potentials", "exact_levels": "levels"}
+        names = {"potential_steps": "no-potentials", "exact_levels": "levels", "radix_bits": "bits"}
         flags = ", ".join(f"--{names.get(option, option).replace('_', '-')}" for option in idle)
         raise ConfigError(f"{flags}: has no effect with --recipe {name}; leave it out, or choose another recipe")
-    if each and name == "exact":
-        raise ConfigError("--for-steps: got each with --recipe exact, whose steps depend on the sample; leave it out")
+    if each and name in _OWN_STEPS:
+        why = "depend on the sample" if name == "exact" else "are one period for each layer"
+        raise ConfigError(f"--for-steps: got each with --recipe {name}, whose steps {why}; leave it out")
     if diagnose and (name == "all" or each):
         several = "--for-steps each; expected one number" if each else "--recipe all; expected one recipe"
         raise ConfigError(f"--diagnose: got {several}: name the one to diagnose")
@@ -402,10 +421,10 @@ def _floats(option: str, text: str) -> tuple[float, float]:
 
 @contextmanager
 def _bars() -> Iterator[Progress]:
-    """Bars on standard error, shown from the first report on."""
+    """Bars on standard error, shown from the first report on; without a terminal there are none, and no empty line."""
     columns = (TextColumn("{task.description:>10}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
                TextColumn("left"), TimeRemainingColumn())  # fmt: skip
-    bars = Progress(*columns, console=notice, transient=True)
+    bars = Progress(*columns, console=notice, transient=True, disable=not notice.is_interactive)
     try:
         yield bars
     finally:

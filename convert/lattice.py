@@ -2,9 +2,9 @@
 
 Normalised weights and biases are multiples of 2^-14 of the quantum. A spike is 0 or 1, so a sum of weights over
 any set of spikes is a multiple of 2^-14 as well, and float32 holds it exactly while its magnitude stays below
-2^24 2^-14 = 1024. Then the order of summation, the batch size and the number of threads do not matter.
-`carried()` follows bits and magnitude through a graph and says where float32 is enough; elsewhere float64 is
-used, which leaves 29 bits more.
+2^24 2^-14 = 1024. Then the order of summation, the batch size and the number of threads do not matter. Neurons that
+send several quanta in a step, or parts of one, say so, and the bound and the lattice follow. `carried()` tracks bits
+and magnitude through a graph and says where float32 is enough; elsewhere float64 is used, which leaves 29 bits more.
 """
 
 from __future__ import annotations
@@ -81,14 +81,13 @@ def coarsest(bound: float, least: int = 8) -> int:
     return bits
 
 
-def carried(graph: Graph, spiking: Mapping[str, int]) -> dict[str, Carried]:
+def carried(graph: Graph, spiking: Mapping[str, Carried]) -> dict[str, Carried]:
     """For each node of a normalised graph, what it carries in one step.
 
     Parameters
     ----------
     spiking : mapping
-        Nodes that emit spikes -> fraction bits of the spikes' values, 0 for plain spikes. The input is analog unless
-        it is one of them.
+        Nodes that emit spikes -> what they send in one step. The input is analog unless it is one of them.
     """
     sources = {node.name: found for node in graph if (found := source_of(node, spiking)) is not None}
     return spread(graph, sources)
@@ -103,10 +102,10 @@ def spread(graph: Graph, sources: Mapping[str, Carried]) -> dict[str, Carried]:
     return known
 
 
-def source_of(node: Node, spiking: Mapping[str, int]) -> Carried | None:
+def source_of(node: Node, spiking: Mapping[str, Carried]) -> Carried | None:
     """What a node carries that does not compute it from others: spikes, or the analog input."""
     if node.name in spiking:
-        return Carried(spiking[node.name], 1.0)
+        return spiking[node.name]
     return Carried(INPUT_BITS, float("inf")) if isinstance(node.op, ir.Input) else None
 
 

@@ -14,20 +14,26 @@ from convert.errors import GraphError
 from convert.graph import ir
 from convert.graph.ir import Graph, Node
 from convert.graph.running import with_units
+from convert.lattice import Carried
 from convert.neurons.counting import CountingNeuron
 from convert.neurons.differential import DifferentialNeuron
 from convert.neurons.leaky import LeakyNeuron
+from convert.neurons.radix import RadixNeuron
 from convert.neurons.tracking import TrackingNeuron, TwoSlopeNeuron
 
-__all__ = ["CODES", "INPUT_CODES", "Site", "SpikingNetwork", "rescaled", "threshold_balanced", "upstream"]
+__all__ = ["CODES", "INPUT_CODES", "MOST_AHEAD", "Site", "SpikingNetwork", "rescaled", "threshold_balanced", "upstream"]
 
 INPUT_CODES = ("constant", "poisson")
 
-CODES = ("rate", "exact", "differential")
-"""What a spike train means: activation = threshold * spikes per step; threshold * count once all is quiet; or
-threshold * the estimate that its spikes correct (`convert.neurons.differential`)."""
+CODES = ("rate", "exact", "differential", "radix")
+"""What a spike train means: activation = threshold * spikes per step; threshold * count once all is quiet; threshold *
+the estimate that its spikes correct (`convert.neurons.differential`); or threshold * the number whose binary digits
+they are (`convert.neurons.radix`)."""
 
-_NEURON_OF = {"exact": CountingNeuron, "differential": DifferentialNeuron}
+MOST_AHEAD = 64
+"""The longest look-ahead."""
+
+_NEURON_OF = {"exact": CountingNeuron, "differential": DifferentialNeuron, "radix": RadixNeuron}
 """Codes that need a neuron of their own."""
 
 
@@ -74,7 +80,7 @@ class Site:
 
 @dataclass(frozen=True, eq=False)
 class SpikingNetwork:
-    """A spiking network: rate-coded, differential, or exact (`convert.simulation.quiescence`).
+    """A spiking network: rate-coded, differential, exact (`convert.simulation.quiescence`), or radix-coded (`periods`).
 
     Parameters
     ----------
@@ -92,9 +98,12 @@ class SpikingNetwork:
         Steps that the read-out leaves out, at most half of those simulated.
     provenance : mapping
         Where the network comes from: hashes, rule, versions, seeds.
-    code : {"rate", "exact", "differential"}
+    code : {"rate", "exact", "differential", "radix"}
         What the spikes mean. An exact network consists of counting neurons, a differential one of differential
-        neurons; both have a constant input.
+        neurons, a radix-coded one of radix neurons; all three have a constant input.
+    look_ahead : int
+        Steps for which every sample is tried before it runs, to repair the neurons' starts; see
+        `convert.simulation.look_ahead`. Rate code and constant input only.
 
     Raises
     ------
@@ -110,6 +119,7 @@ class SpikingNetwork:
     readout_delay: int = 0
     provenance: Mapping[str, str] = field(default_factory=dict)
     code: str = "rate"
+    look_ahead: int = 0
 
     def __post_init__(self) -> None:
         """Check that the parts belong together."""
@@ -137,6 +147,13 @@ class SpikingNetwork:
             raise GraphError(f"input code {self.input_code!r}; expected one of {', '.join(INPUT_CODES)}")
         if self.readout_delay < 0:
             raise GraphError(f"read-out delay is {self.readout_delay} steps; expected 0 or more")
+        if not 0 <= self.look_ahead <= MOST_AHEAD or (
+            self.look_ahead and (self.code, self.input_code) != ("rate", "constant")
+        ):
+            raise GraphError(
+                f"look-ahead of {self.look_ahead} steps in a network of code {self.code!r} and input code "
+                f"{self.input_code!r}; expected 0 to {MOST_AHEAD}, and only with rates and a constant input"
+            )
         self._check_code()
         if not 0 < self.dt_s < math.inf:
             raise GraphError(f"dt is {self.dt_s} s; expected more than 0, and finite")
@@ -145,16 +162,20 @@ class SpikingNetwork:
         """A network has one code throughout."""
         if self.code not in CODES:
             raise GraphError(f"code {self.code!r}; expected one of {', '.join(CODES)}")
-        exact, own = self.code == "exact", _NEURON_OF.get(self.code)
+        whole, own = self.code in ("exact", "radix"), _NEURON_OF.get(self.code)
         found = {n: next((kind for kind in _NEURON_OF.values() if isinstance(s.neuron, kind)), None)
                  for n, s in self.sites.items()}  # fmt: skip
         if strange := [name for name, kind in found.items() if kind is not own]:
             kind = type(self.sites[strange[0]].neuron).__name__
             raise GraphError(f"{', '.join(strange)}: got a {kind} in a network of code {self.code!r}; they exclude "
                              "each other: convert the model again")  # fmt: skip
-        if exact and (odd := [n for n, s in self.sites.items() if bool((s.quantum != 1).any() or s.initial.any())]):
-            raise GraphError(f"{', '.join(odd)}: got a quantum other than 1 or a potential at the start in an exact "
-                             "network; expected neither: run the network as quantise() made it")  # fmt: skip
+        if whole and (odd := [n for n, s in self.sites.items() if bool((s.quantum != 1).any() or s.initial.any())]):
+            raise GraphError(f"{', '.join(odd)}: got a quantum other than 1 or a potential at the start in a network "
+                             f"of code {self.code!r}; expected neither: run it as quantise() made it")  # fmt: skip
+        lengths = {s.neuron.bits for s in self.sites.values() if isinstance(s.neuron, RadixNeuron)}
+        if len(lengths) > 1:
+            raise GraphError(f"radix neurons of {', '.join(map(str, sorted(lengths)))} digits; expected one period for "
+                             "all: convert the model again")  # fmt: skip
         if own is not None and self.input_code != "constant":
             raise GraphError(f"input code {self.input_code!r} in a network of code {self.code!r}; expected constant")
 
@@ -167,10 +188,14 @@ class SpikingNetwork:
         """Number of neurons."""
         return sum(int(torch.tensor(self.graph[name].shape).prod()) for name in self.sites)
 
-    def spiking(self) -> dict[str, int]:
-        """Nodes that emit spikes, and the fraction bits of their values."""
-        bits = {name: site.neuron.spike_bits for name, site in self.sites.items()}
-        return {self.graph.input.name: 0, **bits} if self.input_code == "poisson" else bits
+    def look_ahead_steps(self) -> int:
+        """Steps before the first one of a run: a trial for each population, one after the other."""
+        return self.look_ahead * len(self.sites)
+
+    def spiking(self) -> dict[str, Carried]:
+        """Nodes that emit spikes, and what they send in one step: fraction bits, and the largest magnitude."""
+        sent = {name: Carried(site.neuron.spike_bits, site.neuron.largest) for name, site in self.sites.items()}
+        return {self.graph.input.name: Carried(0, 1.0), **sent} if self.input_code == "poisson" else sent
 
     def hybrid(self) -> tuple[Node, ...]:
         """Nodes that compute floating-point functions at run time; a network that has any is hybrid."""

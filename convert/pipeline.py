@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -12,15 +12,15 @@ from torch import Tensor
 from convert.config import SPIKE_NORM, ConvertConfig
 from convert.graph import ir
 from convert.graph.folding import fold, rebuild
-from convert.graph.ir import Graph
+from convert.graph.ir import Graph, Node
 from convert.graph.readout import Head, heads_of
 from convert.network import SpikingNetwork
-from convert.neurons.families import make_neuron
+from convert.neurons.families import can_burst, make_neuron
 from convert.normalisation.bounds import bounded_thresholds
 from convert.normalisation.calibration import calibrate_biases, calibrate_potentials
 from convert.normalisation.granularity import neuron_wise
 from convert.normalisation.moments import remembered
-from convert.normalisation.quantisation import evened, quantise
+from convert.normalisation.quantisation import evened, quantise, quantise_in_digits
 from convert.normalisation.resolution import resolution, unresolved
 from convert.normalisation.rules import Threshold, thresholds
 from convert.normalisation.scaling import GAIN, normalise
@@ -91,7 +91,7 @@ def convert(
     if not config.hybrid:
         refuse_hybrid(traced.coverage, "the network")
     config.check_code()
-    folded = evened(fold(traced.graph)) if config.exact else fold(traced.graph)
+    folded = evened(fold(traced.graph)) if config.quantised else fold(traced.graph)
     each = neuron_wise(folded)[0] if config.granularity == "neuron" else frozenset[str]()
     stats = None if calibration is None else observe(folded, calibration, progress=progress, neuron_wise=each)
     lams = _fitted(folded, stats, config) if stats is not None else _without_data(traced.graph, folded, config, each)
@@ -99,13 +99,14 @@ def convert(
     if calibration is not None and config.rule == SPIKE_NORM:
         lams = spike_norm(folded, calibration[: config.calibrated_on], lams, normalised)
     snn = normalised(lams)
-    if calibration is not None and not config.exact:
+    if calibration is not None and not config.quantised:
         few = calibration[: config.calibrated_on]
         if config.potential_steps:
             by_neuron = config.potential_per_neuron
             snn = calibrate_potentials(snn, folded, few, config.potential_steps, progress, by_neuron)
         if config.bias_steps:
             snn = calibrate_biases(snn, folded, few, config.bias_steps, progress)
+    snn = replace(snn, look_ahead=config.look_ahead)
     notes = (*traced.notes, *_notes(folded, lams, stats, config))
     return Conversion(traced.graph, folded, snn, stats, lams, traced.coverage, config, notes,
                       heads_of(traced.graph, traced.heads))  # fmt: skip
@@ -115,6 +116,7 @@ def _without_data(graph: Graph, folded: Graph, config: ConvertConfig, each: froz
     """Lam of every activation from what batch norm remembers of the training samples, or else from the weights."""
     per_channel = config.granularity != "layer"
     bounded = bounded_thresholds(folded, config.input_low, config.input_high, per_channel, each)
+    bounded |= _per_spike([node for node in folded.sites() if can_burst(node.op)], bounded, config.burst)
     known = _fitted(folded, remembered(graph, folded), config)
     return bounded | {
         name: replace(found, rule=f"{found.rule} from batch norm")
@@ -126,8 +128,25 @@ def _without_data(graph: Graph, folded: Graph, config: ConvertConfig, each: froz
 def _fitted(folded: Graph, stats: dict[str, LayerStats], config: ConvertConfig) -> dict[str, Threshold]:
     """Lam of every activation that `stats` tells of; for `spike-norm`, where the search begins."""
     rule = "max" if config.rule == SPIKE_NORM else config.rule
-    steps = config.exact_levels if config.exact else config.mse_steps
-    return thresholds(folded, stats, rule, config.granularity != "layer", percentile=config.percentile, steps=steps)
+    steps = config.levels if config.quantised else config.mse_steps
+    fit = partial(
+        thresholds, folded, rule=rule, per_channel=config.granularity != "layer", percentile=config.percentile
+    )
+    known = fit(stats=stats, steps=steps)
+    if config.burst == 1:
+        return known
+    # A staircase of n T levels ends at n spikes per step. Other rules look at the largest activations, and keep what
+    # one spike is worth: a burst only carries what is left over, except where n spikes are all that a clamp lets pass.
+    bursting = [node for node in folded.sites() if node.name in known and can_burst(node.op)]
+    shared = [node for node in bursting if rule in ("mse", "iteration") or isinstance(node.op, ir.Clamp)]
+    others = {node.name for node in folded.sites()} - {node.name for node in shared}
+    heard = {name: found for name, found in stats.items() if name not in others}
+    return known | _per_spike(shared, fit(stats=heard, steps=steps * config.burst), config.burst)
+
+
+def _per_spike(nodes: Sequence[Node], lams: Mapping[str, Threshold], most: int) -> dict[str, Threshold]:
+    """Of `nodes` what one spike is worth where `most` of them in a step mean the lam in `lams`."""
+    return {node.name: replace(lams[node.name], value=lams[node.name].value / most) for node in nodes}
 
 
 def _normalised(
@@ -141,7 +160,9 @@ def _normalised(
         seen = stats[folded.input.name]
         largest = max(float(seen.high.max()), -float(seen.low.min())) or 1.0
     if config.exact:
-        return quantise(folded, lams, config.exact_levels, config.dt_s, largest)
+        return quantise(folded, lams, config.levels, config.dt_s, largest)
+    if config.quantised:
+        return quantise_in_digits(folded, lams, config.radix_bits, config.dt_s, largest)
     neuron_of = partial(make_neuron, tau_mem_s=tau_mem_s, tau_syn_s=tau_syn_s, law=config.law)
     snn = normalise(folded, lams, neuron_of, config.dt_s, config.input_code, largest)
     delay = config.readout_delay
@@ -164,7 +185,7 @@ def _travel_time(
 
 def effort(traced: Traced, samples: int, config: ConvertConfig) -> int:
     """How many sample passes `convert` will report to its progress callback."""
-    rounds = 0 if config.exact else bool(config.potential_steps) + bool(config.bias_steps)
+    rounds = 0 if config.quantised else bool(config.potential_steps) + bool(config.bias_steps)
     return samples + rounds * len(fold(traced.graph).sites()) * min(samples, config.calibrated_on)
 
 
@@ -200,7 +221,7 @@ def _notes(
             f"{', '.join(node.place or node.name for node in shared)}: one threshold for each channel instead of each "
             "neuron, because what reads the spikes has the same weights at every place."
         )
-    below = {} if stats is None or config.exact else unresolved(graph, stats, lams, config.dt_s, config.taus_s[0])
+    below = {} if stats is None or config.quantised else unresolved(graph, stats, lams, config.dt_s, config.taus_s[0])
     if below:
         layers = ", ".join(f"{graph[name].place or name} ({100 * share:.0f} %)" for name, share in below.items())
         notes.append(

@@ -114,6 +114,11 @@ RECIPES: dict[str, Recipe] = {
                "four spike values 1, 1/2, 1/4, 1/8, signed, per-channel mse thresholds: several bits per spike",
                lambda steps: {**_IF, "spike_values": 4, "mse_steps": 2 * steps},
                differs="thresholds by mse instead of threshold iteration; rate code instead of differential coding"),
+        Recipe("burst", "this project; Li & Zeng, IJCAI 2022",
+               "up to five plain spikes in a step, thresholds and starts for the staircase of 5 T levels",
+               lambda steps: {"neuron": "if", **_calibrated(steps), "mse_steps": steps, "burst": 5},
+               differs="thresholds by mse on what five spikes per step can say, every neuron's start calibrated; max "
+                       "pools take the maximum of the accumulated drive instead of lateral inhibition"),
         Recipe("huang2025-differential", "Huang et al., ICML 2025",
                "differential coding: four spike values, signed, that correct what was said before; threshold iteration",
                lambda steps: {**_DIFFERENTIAL, "rule": "iteration", "mse_steps": 8},
@@ -122,6 +127,11 @@ RECIPES: dict[str, Recipe] = {
         Recipe("sparse-differential", "this project; Huang et al., ICML 2025",
                "differential coding with the fewest spikes: coarser values, and the least one sent at 0.9 of itself",
                lambda steps: {**_DIFFERENTIAL, "rule": "iteration", "mse_steps": 32, "correction": 0.9}),
+        Recipe("radix", "Wang et al., IEEE TNNLS 2024",
+               "binary digits, the highest first: a layer has a period of --bits steps, and layers follow each other",
+               lambda steps: _IF,
+               differs="converted without training for it; counts are those of the quantised network, whose mse "
+                       "thresholds are per channel"),
         Recipe("exact", "Xie et al. (ST-BIF), SpikeZIP; You et al., ICML 2024",
                "signed spikes until no neuron can fire: bit for bit the quantised network (--levels)",
                lambda steps: _IF,

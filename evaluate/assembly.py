@@ -171,6 +171,9 @@ def _cost_metrics(view: _View) -> list[Metric]:
                note="of the SNN on analog values, those in front of which nothing moves computed once and cached"
                if view.conversion.snn.hybrid() else "of the SNN on analog input, computed once and cached"),
     ]  # fmt: skip
+    if ahead := view.conversion.snn.look_ahead_steps():
+        why = f"before step 1: {view.conversion.snn.look_ahead} for each population in turn"
+        rows.append(Metric("latency.look_ahead_steps", float(ahead), "steps", "lower", note=why))
     if view.conversion.snn.hybrid():
         rows += _hybrid_metrics(view)
     for network in ("ann", "ann_sparse", "snn"):

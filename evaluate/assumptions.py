@@ -7,6 +7,7 @@ import math
 from convert import Conversion, SpikingNetwork
 from convert.graph import ir
 from convert.neurons.adaptive import AdaptiveNeuron
+from convert.neurons.burst import BurstNeuron
 from convert.neurons.counting import CountingNeuron
 from convert.neurons.differential import DifferentialNeuron
 from convert.neurons.graded import GradedNeuron
@@ -14,6 +15,7 @@ from convert.neurons.hard_reset import HardResetNeuron
 from convert.neurons.leaky import LeakyNeuron
 from convert.neurons.tracking import TrackingNeuron
 from convert.normalisation.resolution import resolution
+from convert.simulation.periods import period_length, period_steps
 
 __all__ = ["limits", "neuron_equations", "neuron_name", "payload_bits"]
 
@@ -29,6 +31,15 @@ _EXACT = (
     "clock-driven until the last sample is at rest.",
 )
 
+
+_RADIX = (
+    "A = (charge of all spikes that arrived in earlier periods); the input and all biases are injected once",
+    "a population fires in a period of K steps of its own, after those that it hears: V[0] = min(A, N), "
+    "fire s[t] = 1 if V[t-1] >= 2^(K - t) - 1/2, V[t] = V[t-1] - 2^(K - t) s[t], in units of lam / N",
+    "a spike in step t of a period adds 2^(K - t) times its weight to the charge of those who receive it",
+    "The digits are those of min(max(floor(A + 1/2), 0), N): the counts of the quantised network, bit for bit (the "
+    "proof is in convert/simulation/periods.py). Neuron updates are clock-driven, in every step of all periods.",
+)
 
 _DIFFERENCE = (
     "softmax, layer norm and products of two inputs, F, are difference operators: X += J, send "
@@ -68,6 +79,8 @@ def neuron_equations(conversion: Conversion) -> list[str]:
     """The dynamics of every kind of neuron in the network, with their constants."""
     if conversion.snn.code == "exact":
         return list(_EXACT)
+    if conversion.snn.code == "radix":
+        return [*_RADIX, f"K = {conversion.config.radix_bits}, dt = {conversion.config.dt_ms:g} ms"]
     config = conversion.config
     tau_mem_s, tau_syn_s = config.taus_s
     if conversion.snn.code == "differential":
@@ -97,6 +110,11 @@ def _spike_rule(neuron: LeakyNeuron) -> str:
         return (
             f"emit the value m nearest to V[t] out of 0 and +-({values}), then V[t] -= m; negative ones only against "
             "credit, so that what a neuron has sent never sums to less than zero"
+        )
+    if isinstance(neuron, BurstNeuron):
+        return (
+            f"fire as long as V[t] >= V_th = {neuron.v_threshold:g} quantum, at most {neuron.most} times in a step, "
+            "each time V[t] -= 1 quantum (burst, soft reset)"
         )
     if isinstance(neuron, HardResetNeuron):
         return f"fire if V[t] >= V_th = {neuron.v_threshold:g} quantum, then V[t] = 0 (reset to zero)"
@@ -135,10 +153,31 @@ def limits(conversion: Conversion) -> list[str]:
             f"The read-out leaves out the first {network.readout_delay} steps, and never more than half of them; they "
             "count as latency and as energy."
         )
+    if network.look_ahead:
+        found.append(
+            f"Every sample is tried for {network.look_ahead} steps before it runs, one population after the other "
+            f"(look-ahead repair): {network.look_ahead_steps()} steps of latency that no T here contains. The spikes "
+            "and updates of these steps are counted. In its first step the network uses what arrives later."
+        )
     if (payload := payload_bits(network)) > 1:
         found.append(
             f"A spike carries {payload} bits: which of its values it has. It is counted as one event, and its addition "
             "as one of a shifted weight; the bits stand beside every count."
+        )
+    if (most := max(site.neuron.largest for site in network.sites.values())) > 1:
+        found.append(
+            f"A neuron fires up to {most:g} spikes in one step. Each is a plain spike of one bit, counted and priced "
+            f"by itself: k of them are k spikes and k SynOps for each synapse. A link that carries one at a time needs "
+            f"{most:g} slots for a step, which the latency in steps does not show; a step says as much as one spike of "
+            f"{math.ceil(math.log2(most + 1))} bits."
+        )
+    if network.code == "radix":
+        length, last = period_length(network), period_steps(network)
+        found.append(
+            f"Radix code: {length} steps of a period carry {length} bits, but a layer begins when the one before it "
+            f"has ended, so the latency is {length} steps for each layer, {last} in all. A spike is one bit; its "
+            "addition is one of a weight shifted by its place in the period, which all populations know by a common "
+            "clock, and the shift is not priced."
         )
     if network.code == "differential":
         found.append(

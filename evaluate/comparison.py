@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from convert.config import ConvertConfig
-from convert.errors import ConvertError
+from convert.errors import ConfigError, ConvertError
 from convert.pipeline import Conversion
 from convert.recipes import RECIPES
 from evaluate.job import Report, Request, perform
@@ -47,25 +47,33 @@ def compare(
     Raises
     ------
     ConvertError, zoo.ZooError, EvaluateError
-        What concerns the model or the data. A recipe that does not fit the network is a row with the reason.
+        What concerns the model or the data. A recipe that does not fit the network, or whose options exclude each
+        other, is a row with the reason, as long as there is another.
     """
     rows: list[dict[str, Any]] = []
     run: Run | None = None
     for name, several in aims.items():
         parts: list[_Part] = []
         try:
+            for config, _ in several:
+                config.check_code()
+        except ConfigError as error:
+            rows.append({"recipe": name, "failed": str(error)})
+            continue
+        try:
             for config, steps in several:
                 label = name if len(several) == 1 else f"{name}.T{steps[-1]}"
                 run, conversion = perform(replace(request, config=config, steps=steps), report(label))
                 keep(label, run, conversion)
-                parts.append(_Part(run, len(conversion.snn.sites), steps))
+                parts.append(_Part(run, len(conversion.snn.sites), conversion.snn.look_ahead_steps(), steps))
         except ConvertError as error:
             if run is None:
                 raise
             rows.append({"recipe": name, "failed": str(error)})
         else:
             rows.append(_row(name, parts))
-    assert run is not None  # at least one recipe ran
+    if run is None:
+        raise ConfigError(str(rows[-1]["failed"]))
     case = {key: run.case[key] for key in ("model", "data", "calibration", "task")}
     each = any(len(several) > 1 for several in aims.values())
     return {"schema": SCHEMA, "case": case, "steps": list(request.steps), "each": each, "rows": rows,
@@ -75,16 +83,19 @@ def compare(
 
 @dataclass(frozen=True)
 class _Part:
-    """A run, the populations of its network, and the steps that it answers for."""
+    """A run, its network's populations and steps of look-ahead, and the steps that it answers for."""
 
     run: Run
     layers: int
+    ahead: int
     steps: tuple[int, ...]
 
 
 def _row(name: str, parts: Sequence[_Part]) -> dict[str, Any]:
     entry, last = RECIPES.get(name), parts[-1]
     run, config = last.run, last.run.case["config"]
+    own_steps = config["recipe"] == "radix"  # its steps are sequential: one period after another
+    ahead = last.ahead
     simulated = any(config[key] for key in ("potential_steps", "bias_steps")) or config["rule"] == "spike-norm"
     return {
         "recipe": name,
@@ -93,8 +104,8 @@ def _row(name: str, parts: Sequence[_Part]) -> dict[str, Any]:
         "run": run.id,
         "curve": [_point(part.run.curves["steps"], t) for part in parts for t in part.steps],
         "payload_bits": _value(run, "spikes.payload_bits"),
-        "sequential_latency_steps": run.curves["steps"][-1]["steps"] + last.layers - 1,
-        "look_ahead_steps": 0,
+        "sequential_latency_steps": run.curves["steps"][-1]["steps"] + (0 if own_steps else last.layers - 1 + ahead),
+        "look_ahead_steps": ahead,
         "calibration_samples": run.case["calibration"]["samples"],
         "simulated_samples": config["calibrated_on"] if simulated else 0,
         "convert_seconds": sum(part.run.environment["seconds"].get("convert", 0.0) for part in parts),
@@ -102,7 +113,7 @@ def _row(name: str, parts: Sequence[_Part]) -> dict[str, Any]:
 
 
 def _point(curve: Sequence[dict[str, Any]], steps: int) -> dict[str, Any]:
-    """What holds after so many steps: an exact network that came to rest earlier stays as it is."""
+    """What holds after so many steps: a network that came to rest earlier stays as it is."""
     wanted = ("accuracy", "agreement", "spikes_per_neuron", "synops", "energy_snn_j")
     known = [point for point in curve if point["steps"] <= steps]
     return {"steps": steps} | {key: known[-1].get(key) if known else None for key in wanted}

@@ -4,7 +4,7 @@
 arrived, f the activation and lam the threshold, the error telescopes into five parts:
 
     inherited    f(lam d) - a                         the charge is not the ANN's: layers before, corrected biases
-    clipping     clamp(f(lam d), -lam, lam) - f(lam d)  one spike per step is the most there is
+    clipping     clamp(f(lam d), -n lam, n lam) - f(lam d)  n spikes per step are the most there is; one without bursts
     rounding     rate of the neuron without leak and filter, started at zero, at the constant drive d, times lam,
                  minus the clipped activation: the staircase of T levels
     unevenness   the same neuron on the train that really came, minus that: order and delay of spikes, and what the
@@ -63,14 +63,14 @@ class Sums:
     active: Tensor | None = None
     full: Tensor | None = None
 
-    def add(self, a: Tensor, rate: Tensor, parts: tuple[Tensor, ...], lam: Tensor, axis: int) -> None:
-        """One batch: the activation, lam times the rate, the parts of their difference, (batch, *shape)."""
+    def add(self, a: Tensor, rate: Tensor, parts: tuple[Tensor, ...], most: Tensor, axis: int) -> None:
+        """One batch: activation, lam times rate, parts of their difference, the most there is, (batch, *shape)."""
         error = rate - a
         self.n += a.numel()
         self.moments += torch.stack([a.sum(), rate.sum(), (a * a).sum(), (rate * rate).sum(), (a * rate).sum()])
         self.shared += torch.stack([(part * error).sum() for part in parts])
         self.squares += torch.stack([(part * part).sum() for part in parts])
-        channels = [(value != 0).double() for value in (rate, a)] + [(rate.abs() >= lam * (1 - 1e-9)).double()]
+        channels = [(value != 0).double() for value in (rate, a)] + [(rate.abs() >= most * (1 - 1e-9)).double()]
         fired, active, full = (value.movedim(axis + 1, 0).flatten(1).sum(1) for value in channels)
         self.fired = fired if self.fired is None else self.fired + fired
         self.active = active if self.active is None else self.active + active
@@ -186,11 +186,12 @@ class _Findings:
         lam = site.threshold
         drive = whole.drives[name]
         received = apply(node.op, drive * lam)
-        clipped = received.clamp(-lam.expand_as(received), lam.expand_as(received))
+        most = (lam * site.neuron.largest).expand_as(received)
+        clipped = received.clamp(-most, most)
         plain, lossless = self._constant(site, drive), whole.lossless[name] * lam
         rate = whole.trains[name].sum(0) / self.steps * lam
         parts = (received - a, clipped - received, plain - clipped, lossless - plain, rate - lossless)
-        self.sums[name].add(a, rate, parts, lam, channel_axis(self.conversion.folded, node))
+        self.sums[name].add(a, rate, parts, most, channel_axis(self.conversion.folded, node))
 
     def _constant(self, site: Site, drive: Tensor) -> Tensor:
         """Lam times the rate at a constant drive, started at zero, without leak."""

@@ -2,10 +2,12 @@
 
 EvaluateError (ValueError)
 |-- RunFileError      a run file that is missing, damaged or of another schema
+|-- BenchmarkError    a benchmark that cannot be run as it was asked for
+|   `-- PeerError     another simulator that does not run the network
 `-- ConstantsError    a table of constants with a missing or malformed row
 """
 
-__all__ = ["ConstantsError", "EvaluateError", "RunFileError"]
+__all__ = ["BenchmarkError", "ConstantsError", "EvaluateError", "PeerError", "RunFileError"]
 
 
 class EvaluateError(ValueError):
@@ -18,3 +20,11 @@ class RunFileError(EvaluateError):
 
 class ConstantsError(EvaluateError):
     """A table of constants with a missing or malformed row."""
+
+
+class BenchmarkError(EvaluateError):
+    """A benchmark that cannot be run as it was asked for."""
+
+
+class PeerError(BenchmarkError):
+    """Another simulator that does not run the network; recorded as its result."""

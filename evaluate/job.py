@@ -180,7 +180,7 @@ def run_prepared(
             conversion, inputs.x, request.steps, request.seed, memory, request.device, progress, asked, request.engine
         )
     notes = (*prepared.notes, *inputs.notes)
-    steps_through = conversion.snn.code != "exact"
+    steps_through = conversion.snn.code in ("rate", "differential")
     if steps_through and kernel_is_missing(request.engine, request.device):
         notes = (*notes, _UNBUILT)
     run = assemble(prepared.case, conversion, measured, inputs.labels, prepared.seconds, notes, asked)
@@ -200,11 +200,14 @@ def _diagnosis(request: Request, prepared: Prepared, report: Report) -> dict[str
     """
     conversion, steps, samples = prepared.conversion, request.steps[-1], prepared.inputs.calibration
     x = prepared.inputs.x if samples is None else samples.flip(0)
-    if conversion.snn.code == "exact":
+    if conversion.snn.code in ("exact", "radix"):
         return {"verdict": ["nothing is lost but quantisation: the spiking network is its quantised network"]}
     if conversion.snn.code == "differential":
         return {"verdict": ["unmeasured: a diagnosis compares rates, and the spikes of this code are corrections; "
                             "diagnose the same options with --code rate"]}  # fmt: skip
+    if conversion.snn.look_ahead:
+        return {"verdict": ["unmeasured: a diagnosis follows neurons that start alike for all samples; diagnose the "
+                            "same options without --look-ahead"]}  # fmt: skip
     if conversion.ann is None:
         return {"verdict": ["unmeasured: the file holds no original to compare with; diagnose its conversion"]}
     x = x[: samples_within(conversion.snn, steps, len(x))]
@@ -249,7 +252,8 @@ def _refuse_conversion_options(request: Request) -> None:
     """A converted network has its neurons and thresholds already."""
     usual, given = (asdict(ConvertConfig()), asdict(recipe("seed").config())), asdict(request.config)
     unused = {"input_low", "input_high"}
-    flags = {name: f"--{name.replace('_', '-')}" for name in given} | {"exact_levels": "--levels"}
+    flags = {name: f"--{name.replace('_', '-')}" for name in given}
+    flags |= {"exact_levels": "--levels", "radix_bits": "--bits"}
     changed = [
         flags[name] for name in given if given[name] not in [options[name] for options in usual] and name not in unused
     ]

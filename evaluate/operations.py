@@ -28,8 +28,9 @@ _DECODER = (2, 1)
 __all__ = ["CONVENTIONS", "OpCount", "count_operations", "fan_out", "summed", "update_cost"]
 
 CONVENTIONS = (
-    "One SynOp is one spike, of either sign, delivered through one existing synapse. Fan-out is exact at borders: "
-    "stride, padding, dilation and groups included; padding is never counted, neither in the ANN nor in the SNN.",
+    "One SynOp is one spike, of either sign, delivered through one existing synapse; each spike of a burst "
+    "is one. Fan-out is exact at borders: stride, padding, dilation and groups included; padding is never counted, "
+    "neither in the ANN nor in the SNN.",
     "One MAC is one multiplication and one addition. Batch norm is folded before counting.",
     "A constant input current passes the first layer once per inference and is cached (k = 1): its MACs are counted "
     "as encoder MACs of the SNN. Computed anew at every step they would be k = T times as many.",
@@ -42,6 +43,8 @@ CONVENTIONS = (
     "Differential code: populations, max pools and the read-out decode what arrives, unless it is constant. A decoder "
     "adds its estimate to the charge and corrects it by the charge times 1 / t, from a table: two additions and a "
     "multiplication in every step, whether or not a spike arrives. A neuron keeps its own estimate likewise.",
+    "A network that looks ahead updates every neuron twice in each of those steps, once to try and once corrected; the "
+    "corrected spikes are counted with all others.",
     "Weights that are zero are counted like others. Comparisons, the subtraction at a spike and table look-ups are "
     "not counted.",
 )
@@ -140,7 +143,8 @@ class _Counter:
     def __init__(
         self, conversion: Conversion, spikes: Mapping[str, Tensor], nonzero: Mapping[str, Tensor], steps: int
     ) -> None:
-        self.snn, self.spikes, self.nonzero, self.steps = conversion.snn, spikes, nonzero, steps
+        self.snn, self.spikes, self.nonzero = conversion.snn, spikes, nonzero
+        self.steps = steps + 2 * self.snn.look_ahead
         self.original = {node.name for node in conversion.folded}
         self.events: dict[str, Tensor] = {}
         """Node -> mean events per inference at each element, where spikes (summed or scaled) are carried."""

@@ -6,7 +6,8 @@ a dashboard is built in seconds on a machine without torch.
 A run holds what was asked (`case`), what came out (`metrics`, `curves`, `layers`), what was assumed
 (`assumptions`: energy model with constants and sources, counting conventions, published baselines), and
 what is needed to run it again (`case`, `environment`). Its `id` is a hash of `case` and the code version,
-so the same id means the same numbers, timing and environment excepted.
+so the same id means the same numbers, timing and environment excepted. A metric that came from a clock says so
+(`Metric.timing`) and brings its single values.
 """
 
 from __future__ import annotations
@@ -16,15 +17,18 @@ import json
 import math
 import os
 import tempfile
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from evaluate.errors import RunFileError
 
-__all__ = ["SCHEMA", "Metric", "Run", "content_hash", "read_run", "write_atomically", "write_run"]
+__all__ = ["BENCHMARK", "SCHEMA", "Metric", "Run", "content_hash", "read_run", "write_atomically", "write_run"]
 
 SCHEMA = "ann2spike.run/1"
+
+BENCHMARK = "benchmark"
+"""What ``kind`` is in the case of a run that tells of speed; the case of a conversion has none."""
 
 Better = Literal["higher", "lower", "neither"]
 
@@ -49,6 +53,10 @@ class Metric:
         95 % interval where one is defined; for modelled joules the range of the constants.
     note : str
         How the number came about, or why it is missing.
+    timing : bool
+        Whether it came from a clock: another run of the same id gives another value.
+    observations : tuple of float
+        The single values behind it, in the order in which they were taken.
 
     Raises
     ------
@@ -64,6 +72,8 @@ class Metric:
     low: float | None = None
     high: float | None = None
     note: str = ""
+    timing: bool = False
+    observations: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse a metric that cannot be read: no unit, not finite, missing without a reason."""
@@ -72,6 +82,8 @@ class Metric:
         for label, number in (("value", self.value), ("low", self.low), ("high", self.high)):
             if number is not None and not math.isfinite(number):
                 raise ValueError(f"metric {self.name}: {label} is {number}; use None and a note")
+        if not all(math.isfinite(number) for number in self.observations):
+            raise ValueError(f"metric {self.name}: an observation is not finite; leave it out and say so in the note")
         if self.value is None and not self.note:
             raise ValueError(f"metric {self.name}: no value and no note that says why")
 
@@ -141,12 +153,18 @@ def read_run(path: Path | str) -> Run:
     if schema != SCHEMA:
         raise RunFileError(f"{path}: schema is {schema!r}; this version reads {SCHEMA!r}; convert the model again")
     try:
-        metrics = tuple(Metric(**metric) for metric in record.pop("metrics"))
+        metrics = tuple(_metric(metric) for metric in record.pop("metrics"))
         layers, notes = tuple(record.pop("layers")), tuple(record.pop("notes", ()))
         exports = tuple(record.pop("exports", ()))
         return Run(metrics=metrics, layers=layers, notes=notes, exports=exports, **record)
     except (TypeError, ValueError, KeyError) as error:
         raise RunFileError(f"{path}: damaged run file ({error}); convert the model again") from error
+
+
+def _metric(record: dict[str, Any]) -> Metric:
+    """The metric that JSON has as `record`: its lists are tuples here."""
+    found = Metric(**record)
+    return replace(found, observations=tuple(found.observations))
 
 
 def write_run(run: Run, path: Path) -> None:

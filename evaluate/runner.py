@@ -11,12 +11,13 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from convert import Conversion, Graph, simulate
+from convert import Conversion, Graph, Simulation, simulate
 from convert.graph import ir
 from convert.graph.ir import Node
 from convert.graph.readout import heads_of
 from convert.graph.semantics import run
 from convert.simulation.engine import batch_within
+from convert.simulation.periods import period_steps, simulate_radix
 from evaluate.tasks import Plan, plan
 
 __all__ = ["Measurement", "measure"]
@@ -68,7 +69,8 @@ def measure(
     Parameters
     ----------
     record : sequence of int
-        Steps at which spikes are counted; the last one is where the simulation ends.
+        Steps at which spikes are counted; the last one is where the simulation ends. A radix-coded network ends with
+        its last period, and is recorded there and at those steps that come before.
     seed : int
         For Poisson input.
     memory_bytes : int
@@ -82,6 +84,9 @@ def measure(
     """
     asked = plan("auto", conversion.heads or heads_of(conversion.folded), None) if asked is None else asked
     kept = tuple(sorted(set(record)))
+    if conversion.snn.code == "radix":
+        last = period_steps(conversion.snn)
+        kept = (*(step for step in kept if step < last), last)
     totals = _Totals(conversion, kept, asked, len(x))
     size = batch_within(conversion.snn, memory_bytes, engine, device)
     for start in range(0, len(x), size):
@@ -117,7 +122,7 @@ class _Totals:
         if self.conversion.ann is not None:
             self.ann = self._stored(self.ann, self.asked.answers(self._analog(self.conversion.ann, x)), samples)
         between = time.perf_counter()
-        result = simulate(self.conversion.snn, x, self.record[-1], self.record, seed, samples, device, engine)
+        result = self._simulated(x, seed, samples, device, engine)
         said = self.asked.answers(result.output.flatten(0, 1))
         by_sample = [a.reshape(len(result.output), len(x), *a.shape[1:]).swapaxes(0, 1) for a in said]
         self.answers = self._stored(self.answers, by_sample, samples)
@@ -125,6 +130,11 @@ class _Totals:
         self.seconds["simulate"] += time.perf_counter() - between
         for name, spikes in result.spikes.items():
             _accumulate(self.spikes, name, spikes)
+
+    def _simulated(self, x: Tensor, seed: int, samples: range, device: str, engine: str) -> Simulation:
+        if self.conversion.snn.code == "radix":
+            return simulate_radix(self.conversion.snn, x, self.record)
+        return simulate(self.conversion.snn, x, self.record[-1], self.record, seed, samples, device, engine)
 
     def _stored(self, room: tuple[Array, ...], said: Sequence[Array], samples: range) -> tuple[Array, ...]:
         """`room` for all samples, made at the first batch, with what was said of `samples` in its place."""

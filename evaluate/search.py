@@ -45,8 +45,8 @@ __all__ = [
 SCHEMA = "ann2spike.search/1"
 
 SPACE: dict[str, tuple[str | int, ...]] = {
-    "recipe": ("seed", "best-onebit", "best-signed", "multi-threshold", "rueckauer2017", "bu2022-half",
-               "li2021-light"),
+    "recipe": ("seed", "best-onebit", "best-signed", "multi-threshold", "burst", "huang2025-differential",
+               "sparse-differential", "rueckauer2017", "bu2022-half", "li2021-light"),
     "for_steps": (4, 8, 16, 32, 64),
     "thresholds": ("as the recipe", "lower", "higher"),
     "readout": ("at once", "late"),
@@ -58,6 +58,8 @@ _FLAGS = {
     "percentile": "--percentile",
     "readout_delay": "--readout-delay",
     "exact_levels": "--levels",
+    "radix_bits": "--bits",
+    "look_ahead": "--look-ahead",
 }
 """Options of a configuration that a search sets, or that none of its recipes has."""
 
@@ -165,7 +167,7 @@ def search(
     ConvertError
         No trial could be converted; the last one's reason.
     KeyboardInterrupt
-        Finished trials are in the storage; the one that ran is the first of the next search.
+        Finished trials are in the storage; the one that ran waits for the next search.
     """
     space = {**SPACE, "for_steps": _allowed(bench.request.steps)}
     study = _study(order.storage, _name(bench, order, space), space)

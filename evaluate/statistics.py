@@ -2,12 +2,14 @@
 
 Sources: E. B. Wilson, Probable inference, the law of succession, and statistical inference, J. Am. Stat.
 Assoc. 22:209, 1927; R. G. Newcombe, Improved confidence intervals for the difference between binomial
-proportions based on paired data, Stat. Med. 17:2635, 1998; Q. McNemar, Psychometrika 12:153, 1947.
+proportions based on paired data, Stat. Med. 17:2635, 1998; Q. McNemar, Psychometrika 12:153, 1947; H. A. David and
+H. N. Nagaraja, Order Statistics, 3rd ed., 2003, section 7.1 (the interval of a median).
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -16,7 +18,15 @@ import numpy.typing as npt
 
 from evaluate.errors import EvaluateError
 
-__all__ = ["Interval", "PairedDifference", "describe", "mcnemar_p", "paired_difference", "wilson"]
+__all__ = [
+    "Interval",
+    "PairedDifference",
+    "describe",
+    "mcnemar_p",
+    "median_interval",
+    "paired_difference",
+    "wilson",
+]
 
 
 @dataclass(frozen=True)
@@ -80,6 +90,30 @@ def wilson(successes: int, n: int, confidence: float = 0.95) -> Interval:
     low = 0.0 if successes == 0 else centre - half
     high = 1.0 if successes == n else centre + half
     return Interval(low, high, confidence)
+
+
+def median_interval(values: Sequence[float], confidence: float = 0.95) -> Interval:
+    """An interval of the median whatever the distribution: from the k-th smallest value to the k-th largest.
+
+    It misses the median with probability ``2 P(Binomial(n, 1/2) < k)``; k is the largest for which that is at most
+    ``1 - confidence``. Below six values not even the whole range reaches 95 %: then it is the range, and the
+    interval's own `confidence` says what that is worth.
+
+    >>> median_interval([5.0, 1.0, 2.0, 4.0, 3.0, 9.0, 7.0, 8.0, 6.0])
+    Interval(low=2.0, high=8.0, confidence=0.9609375)
+    >>> median_interval([2.0, 1.0, 4.0])
+    Interval(low=1.0, high=4.0, confidence=0.75)
+    """
+    n, ordered = len(values), sorted(values)
+    if n == 0 or not 0 < confidence < 1:
+        raise EvaluateError(
+            f"median_interval: got {n} values at confidence {confidence}; expected at least one and a confidence "
+            "between 0 and 1; repeat the measurement"
+        )
+    k, outside = 1, 2 / 2**n
+    while (wider := outside + 2 * math.comb(n, k) / 2**n) <= 1 - confidence:
+        k, outside = k + 1, wider
+    return Interval(ordered[k - 1], ordered[n - k], max(0.0, 1 - outside))
 
 
 def mcnemar_p(only_a: int, only_b: int) -> float:

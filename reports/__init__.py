@@ -6,6 +6,8 @@ markup        Markdown from the text of others      tables      the rows of a ru
 citations     published numbers with their sources  canvas      the look of the figures
 figures       accuracy and energy over steps        efficiency  SynOps per joule, beside chips and biology
 comparison    several recipes on one network as a table
+speed         what a benchmark found: times over the ANN's, peers, threads
+scaling       its curves over steps, batch, width and firing rate
 searches      what a search found: its front, its choice, and how that did on samples it had not seen
 pages         render(): report.md and its figures   errors      the error tree
 """
@@ -15,5 +17,17 @@ from reports.digest import summary
 from reports.errors import ReportError
 from reports.pages import render
 from reports.searches import search_page, search_text
+from reports.speed import is_benchmark, render_speed, speed_lines
 
-__all__ = ["ReportError", "comparison_page", "comparison_text", "render", "search_page", "search_text", "summary"]
+__all__ = [
+    "ReportError",
+    "comparison_page",
+    "comparison_text",
+    "is_benchmark",
+    "render",
+    "render_speed",
+    "search_page",
+    "search_text",
+    "speed_lines",
+    "summary",
+]

@@ -12,6 +12,7 @@ from evaluate.records import read_run
 from reports.digest import summary
 from reports.errors import ReportError
 from reports.pages import render
+from reports.speed import is_benchmark, render_speed, speed_lines
 
 __all__ = ["app", "main", "render_command"]
 
@@ -20,6 +21,7 @@ _EXAMPLES = """Examples:
 \b
   python -m reports render out/             the run.json in out/, the report beside it
   python -m reports render out/run.json --out pages/
+  python -m reports render bench.snn        the same for a run of python -m evaluate bench
 
 Exit status: 0 good, 2 the run file or the folder cannot be used."""
 
@@ -40,8 +42,9 @@ def render_command(
     try:
         found = read_run(run)
         folder = out if out is not None else run if run.is_dir() else run.parent
-        report = render(found, folder)
-        lines = summary(found)
+        of_speed = is_benchmark(found)
+        report = render_speed(found, folder) if of_speed else render(found, folder)
+        lines = speed_lines(found) if of_speed else summary(found)
     except (RunFileError, ReportError) as error:
         typer.echo(f"reports: {error}", err=True)
         raise typer.Exit(2) from None

@@ -66,6 +66,7 @@ def _table(record: Record) -> tuple[list[str], list[list[str]]]:
         "spikes/neuron",
         "bits/spike",
         "latency",
+        "look-ahead",
         "calibration",
     ]
     return headers, [_cells(row, record["samples"]) for row in record["rows"] if "failed" not in row]
@@ -80,7 +81,7 @@ def _cells(row: Record, n: int | None) -> list[str]:
     return [
         row["recipe"], *(_share(point["accuracy"], n) for point in row["curve"]), _share(last["agreement"], n),
         "unmeasured" if last["spikes_per_neuron"] is None else f"{last['spikes_per_neuron']:.2f}",
-        f"{row['payload_bits']:.0f}", f"{row['sequential_latency_steps']}",
+        f"{row['payload_bits']:.0f}", f"{row['sequential_latency_steps']}", f"{row['look_ahead_steps']}",
         samples if seconds is None else f"{samples}, {seconds:.0f} s",
     ]  # fmt: skip
 
@@ -95,9 +96,11 @@ def _legend(record: Record) -> list[str]:
         "T=n: accuracy after n steps. " + (_EACH if record.get("each") else _ONE),
         "Accuracies and agreement in percent.",
         f"agreement, spikes/neuron: after {last} steps. Spikes of several bits are counted as one event each: multiply "
-        "by bits/spike before comparing.",
+        "by bits/spike before comparing. Every spike of a burst, and every digit that is one, is a spike of its own.",
         f"latency: {last} steps, or those until an exact network is at rest, plus one for each further layer of "
-        "neurons, where layers run one after the other. No recipe looks ahead: each step uses only what arrived "
-        "before it.",
+        "neurons, where layers run one after the other, plus the look-ahead. In a radix code layers follow each other, "
+        "a period each: no step of T = n before the last period has an answer.",
+        "look-ahead: steps for which samples were tried before the first step, layer by layer; T=n does not contain "
+        "them. Where it is 0, each step uses only what arrived before it.",
         "calibration: samples whose activations were observed, those simulated to correct the network, and the time.",
     ]

@@ -15,8 +15,11 @@ def is_exact(run: Run) -> bool:
 
 
 def kind(run: Run) -> str:
-    """What an exact network is made of; empty for others."""
+    """What a network is made of whose steps are its own, exact or radix-coded; empty for others."""
     config = branch(run.case, "config")
+    bits = number(config, "radix_bits")
+    if text(config, "recipe") == "radix" and bits is not None:
+        return f"radix-coded neurons, {count(bits)} binary digits in {count(bits)} steps for each layer after the other"
     levels = number(config, "exact_levels")
     if text(config, "recipe") != "exact" or levels is None:
         return ""

@@ -100,7 +100,12 @@ def agreement(run: Run) -> str:
 
 
 def latency(run: Run) -> str:
-    """How long the spiking network takes to come near the ANN."""
+    """How long the spiking network takes to come near the ANN, and what it does before its first step."""
+    return _within(run) + _ahead(run)
+
+
+def _within(run: Run) -> str:
+    """The steps until it is near the ANN."""
     if fits.is_regression(run):
         return fits.latency(run)
     names = ("steps_within_0.5pp", "steps_within_0.1pp", "ms_within_0.5pp")
@@ -110,6 +115,12 @@ def latency(run: Run) -> str:
     duration = f" ({quantity(ms.value, ms.unit)})" if ms.value is not None and half.value is not None else ""
     first, second = (missing(each) if each.value is None else quantity(each.value, each.unit) for each in (half, tenth))
     return f"{first}{duration} to within 0.5 points of the ANN's accuracy; {second} to within 0.1"
+
+
+def _ahead(run: Run) -> str:
+    """The steps that a network looks ahead, which are latency too."""
+    found = [m for m in run.metrics if m.name == "latency.look_ahead_steps" and m.value is not None]
+    return "".join(f"; and before that {quantity(m.value or 0.0, m.unit)} of look-ahead" for m in found)
 
 
 def energy_model(run: Run) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from reports.figures import accuracy_png, energy_png
 from reports.markup import prose, sentence, table
 from reports.quantities import UNMEASURED, count, joules, power_of_ten
 
-__all__ = ["page", "render"]
+__all__ = ["page", "render", "write_pages"]
 
 _ASSUMED = ("neuron", "limits", "counting", "statistics")
 
@@ -50,6 +51,17 @@ def render(run: Run, folder: Path) -> Path:
         "efficiency.png": efficiency_png(run),
         "report.md": page(run).encode(),
     }
+    return write_pages(folder, files)
+
+
+def write_pages(folder: Path, files: Mapping[str, bytes]) -> Path:
+    """Write `files` into `folder`, made where there is none; the path of its ``report.md``.
+
+    Raises
+    ------
+    ReportError
+        It cannot be written.
+    """
     folder = Path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
-COMMANDS = sorted(set(re.findall(r"python -m (convert|zoo|reports) ([^\n`|]*)", README)))
+COMMANDS = sorted(set(re.findall(r"python -m (convert|zoo|evaluate|reports) ([^\n`|]*)", README)))
 
 
 def test_the_two_command_lines_of_the_promise_stand_there():
@@ -29,7 +29,7 @@ def test_python_blocks_run_and_print_what_they_say(block, tmp_path):
     assert [line for line in done.stdout.splitlines() if line] == promised
 
 
-@pytest.mark.parametrize("room", ["convert", "zoo", "reports"])
+@pytest.mark.parametrize("room", ["convert", "zoo", "evaluate", "reports"])
 def test_options_named_in_the_readme_exist(room):
     named = {o for r, line in COMMANDS if r == room for o in re.findall(r"(--[a-z-]+)", line)}
     named |= set(re.findall(r"`(--[a-z-]+)", README)) - {"--slow"} if room == "convert" else set()

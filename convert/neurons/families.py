@@ -11,6 +11,7 @@ from convert.graph import ir
 from convert.graph.curves import LIMITS
 from convert.graph.ir import Op
 from convert.neurons.adaptive import AdaptiveNeuron, constant_quantum
+from convert.neurons.burst import BurstNeuron
 from convert.neurons.differential import CORRECTION, DifferentialNeuron
 from convert.neurons.graded import GradedNeuron, halving
 from convert.neurons.hard_reset import HardResetNeuron
@@ -19,7 +20,8 @@ from convert.neurons.pieces import pieces
 from convert.neurons.tracking import CurveNeuron, TwoSlopeNeuron
 
 __all__ = [
-    "FAMILIES", "NEURONS", "RESETS", "Law", "fixed_threshold", "make_neuron", "takes_both_signs", "time_constants",
+    "FAMILIES", "NEURONS", "RESETS", "Law", "can_burst", "fixed_threshold", "make_neuron", "takes_both_signs",
+    "time_constants",
 ]  # fmt: skip
 
 NEURONS = ("seed", "lif", "if")
@@ -32,6 +34,7 @@ FAMILIES: dict[str, type[LeakyNeuron]] = {
     "leaky": LeakyNeuron,
     "adaptive": AdaptiveNeuron,
     "graded": GradedNeuron,
+    "burst": BurstNeuron,
     "hard-reset": HardResetNeuron,
     "two-slope": TwoSlopeNeuron,
     "curve": CurveNeuron,
@@ -72,6 +75,8 @@ class Law:
         applies.
     correction : float
         In the differential code: the part of the least value that is owed before it is sent.
+    burst : int
+        The most spikes of one step; more than one exclude a reset to zero, signs and several values.
     """
 
     reset: str = "subtract"
@@ -80,6 +85,7 @@ class Law:
     levels: int = 1
     code: str = "rate"
     correction: float = CORRECTION
+    burst: int = 1
 
 
 def make_neuron(op: Op, tau_mem_s: float, tau_syn_s: float, law: Law | None = None) -> LeakyNeuron:
@@ -105,12 +111,17 @@ def _rectifier(op: Op, tau_mem_s: float, tau_syn_s: float, law: Law) -> LeakyNeu
         return HardResetNeuron(tau_mem_s, tau_syn_s, law.v_threshold)
     if law.signed or law.levels > 1:
         return GradedNeuron(tau_mem_s, tau_syn_s, law.v_threshold, halving(law.levels))
+    if law.burst > 1:
+        return BurstNeuron(tau_mem_s, tau_syn_s, law.v_threshold, law.burst)
     return LeakyNeuron(tau_mem_s, tau_syn_s, law.v_threshold)
 
 
 def _staircase(op: Op, tau_mem_s: float, tau_syn_s: float, law: Law) -> LeakyNeuron:
-    """The rounding of the staircase is to the nearest level, so the threshold is half a quantum, whatever the law."""
-    return _rectifier(op, tau_mem_s, tau_syn_s, replace(law, v_threshold=0.5))
+    """The rounding of the staircase is to the nearest level, so the threshold is half a quantum, whatever the law.
+
+    It saturates at one spike per step: no bursts.
+    """
+    return _rectifier(op, tau_mem_s, tau_syn_s, replace(law, v_threshold=0.5, burst=1))
 
 
 def _clamp(op: Op, tau_mem_s: float, tau_syn_s: float, law: Law) -> LeakyNeuron:
@@ -138,6 +149,15 @@ _MAKERS: dict[type, Callable[[Op, float, float, Law], LeakyNeuron]] = {
     ir.Curve: _curve,
     ir.Staircase: _staircase,
 }
+
+
+def can_burst(op: Op) -> bool:
+    """Whether the neuron of the activation `op` fires in bursts where the law of rectifiers has them.
+
+    >>> can_burst(ir.Clamp(0.0, 6.0)), can_burst(ir.Tanh())
+    (True, False)
+    """
+    return isinstance(op, ir.Relu) or (isinstance(op, ir.Clamp) and op.low >= 0)
 
 
 def takes_both_signs(op: Op) -> bool:

@@ -123,6 +123,15 @@ class LeakyNeuron:
         """Bits that a spike carries beside its time; a sign makes it no longer than one bit."""
         return 1
 
+    @property
+    def largest(self) -> float:
+        """The largest magnitude that it sends in one step, in quanta."""
+        return 1.0
+
+    def spikes_in(self, values: Tensor) -> Tensor:
+        """The number of spikes that the values of one step stand for, of whatever sign and value."""
+        return (values != 0).to(values.dtype)
+
     def start(self, v: Tensor) -> LeakyState:
         """The state with membrane potential `v`."""
         return LeakyState(v)

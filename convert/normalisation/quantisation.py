@@ -30,11 +30,12 @@ from convert.graph.semantics import apply
 from convert.network import Site, SpikingNetwork
 from convert.neurons.counting import CountingNeuron, half_steps, staircase
 from convert.neurons.leaky import LeakyNeuron
+from convert.neurons.radix import RadixNeuron
 from convert.normalisation.rules import Threshold
 from convert.normalisation.scaling import normalise
 from convert.simulation.capacity import shared_bits
 
-__all__ = ["evened", "quantise"]
+__all__ = ["evened", "quantise", "quantise_in_digits"]
 
 
 def quantise(
@@ -77,6 +78,37 @@ def quantise(
         for name, site in scaled.sites.items()
     }
     return shared_bits(replace(scaled, sites=sites, code="exact"), 4 * largest)
+
+
+def quantise_in_digits(
+    graph: Graph, thresholds: Mapping[str, Threshold], bits: int, dt_s: float, largest: float
+) -> SpikingNetwork:
+    """The radix-coded network of `graph`: the quantised network of 2^bits - 1 levels, its counts as binary digits.
+
+    Parameters are those of `quantise`.
+
+    Raises
+    ------
+    ConfigError
+        Activations that are no rectifiers, of more levels than `bits` hold, or a hybrid network; all of them at once.
+    InputShapeError
+        Sums that would not be exact.
+    """
+    top = 2**bits - 1
+    strange = [node for node in graph if isinstance(node.op, ir.RUNNING)]
+    strange += [node for node in graph.sites() if not _is_half_wave(node.op) or _levels(node.op, top) > top]
+    if strange:
+        named = ", ".join(f"{node.place or node.name} ({node.kind})" for node in strange)
+        raise ConfigError(
+            f"--recipe radix: got {named}; expected ReLU, a clamp from zero upwards, or levels up to {top}: digits "
+            "have no sign; use another recipe, or more --bits for activations trained in levels"
+        )
+    counting = quantise(graph, thresholds, top, dt_s, largest)
+    sites = {
+        name: replace(site, neuron=RadixNeuron(bits=bits, highest=_levels(graph[name].op, top)))
+        for name, site in counting.sites.items()
+    }
+    return replace(counting, sites=sites, code="radix")
 
 
 def _is_half_wave(op: ir.Op) -> bool:

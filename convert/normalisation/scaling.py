@@ -210,7 +210,7 @@ def _compact(scale: Tensor) -> Tensor:
     return scale.clone()
 
 
-def _snapped(graph: Graph, emitters: Mapping[str, int]) -> Graph:
+def _snapped(graph: Graph, emitters: Mapping[str, Carried]) -> Graph:
     """Weights and biases on the lattice; coarser only where sums would otherwise leave float32."""
     nodes: list[Node] = []
     known: dict[str, Carried] = {}

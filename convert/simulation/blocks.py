@@ -12,7 +12,7 @@ the place of the filter, and the read-out counts what is decoded: its mean over 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import torch
@@ -22,7 +22,7 @@ from convert.graph import ir
 from convert.graph.ir import Graph, Node
 from convert.graph.semantics import apply
 from convert.lattice import Carried, fraction_bits
-from convert.network import SpikingNetwork
+from convert.network import Site, SpikingNetwork
 from convert.neurons.leaky import decay
 from convert.simulation.differences import Difference
 from convert.simulation.events.plan import Plan
@@ -30,6 +30,7 @@ from convert.simulation.events.planes import Planes, packed, pooled
 from convert.simulation.events.populations import Population, Receiver
 from convert.simulation.inputs import constant_current, poisson_spikes
 from convert.simulation.kernels import Decoder, Filter, Maximum, State, channels_last, scan, some
+from convert.simulation.look_ahead import repairs, restarted
 from convert.simulation.typed import behind_memory, in_type, prepared
 
 __all__ = ["Run"]
@@ -47,6 +48,8 @@ class Run:
         For Poisson input: the number of each sample in its data set.
     plan : Plan or None
         What the events engine takes over.
+    trial : bool
+        Whether this is the look-ahead of another run: populations are repaired one after the other, in one block.
     """
 
     network: SpikingNetwork
@@ -56,6 +59,7 @@ class Run:
     samples: Sequence[int]
     device: str
     plan: Plan | None
+    trial: bool = False
     graph: Graph = field(init=False)
     populations: dict[str, Population] = field(default_factory=dict)
     filters: dict[str, Filter | Decoder] = field(default_factory=dict)
@@ -66,6 +70,10 @@ class Run:
     emitted: dict[str, Tensor] = field(default_factory=dict)
     total: Tensor | None = None
     done: int = 0
+    starts: dict[str, Tensor] = field(default_factory=dict)
+    """Population -> potentials to start from, sample by sample, that a look-ahead has found; of all samples."""
+    spent: dict[str, Tensor] = field(default_factory=dict)
+    """Population -> (*shape): spikes that it took to find them."""
 
     def __post_init__(self) -> None:
         """Compute what does not depend on time."""
@@ -77,6 +85,20 @@ class Run:
         self.pools = behind_memory(self.graph, set(self.network.sites))
         self.static = self._static_values()
         self.trains = self._trains() if self.poisson else None
+        if self.network.look_ahead and not self.trial:
+            self._look_ahead()
+
+    def _look_ahead(self) -> None:
+        """Try all samples, layer by layer, and start from what that has found."""
+        steps = self.network.look_ahead
+        first = Run(self.network, self.x, steps, self.seed, self.samples, self.device, None, trial=True)
+        first.advance(steps)
+        self.starts, self.spent = first.starts, first.emitted
+
+    def site(self, name: str) -> Site:
+        """The population `name`, with the starts of these samples."""
+        site = self.network.sites[name]
+        return replace(site, initial=self.starts[name]) if name in self.starts else site
 
     def _trains(self) -> Tensor:
         scale = float(self.network.scales[self.graph.input.name].flatten()[0])
@@ -109,7 +131,7 @@ class Run:
 
     def advance(self, stop: int) -> Tensor:
         """Run to step `stop`: sums of the output up to each step since, (steps, batch, *output shape) in float64."""
-        block = Block(self, self.done, stop)
+        block = _Block(self, self.done, stop)
         for node in self.graph:
             if node.name in self.network.sites:
                 block.fire(node)
@@ -149,7 +171,8 @@ class Run:
     def fired(self) -> dict[str, Tensor]:
         """Population -> (*shape): number of spikes so far, of all samples that there were."""
         of_events = {name: population.emitted() for name, population in self.populations.items()}
-        return {name: value.cpu() for name, value in (self.emitted | of_events).items()}
+        known = self.emitted | of_events
+        return {name: (value + self.spent.get(name, 0)).cpu() for name, value in known.items()}
 
     def population(self, name: str) -> Population | None:
         """The neurons of the site `name`, where the kernel runs them."""
@@ -176,12 +199,13 @@ class Run:
     def note(self, name: str, spikes: Tensor, signed: bool) -> None:
         """Add a block of spikes to the counts."""
         here = spikes.sum(0)  # multiples of a spike's least value, few enough to be exact in float32
+        # unsigned values are numbers of spikes: 0 or 1, or the length of a burst
         fired = (spikes.count_nonzero(0) if signed else here).sum(0).double()
         self.counts[name] = self.counts[name] + here if name in self.counts else here
         self.emitted[name] = self.emitted[name] + fired if name in self.emitted else fired
 
 
-class Block:
+class _Block:
     """The values of one block of steps."""
 
     def __init__(self, run: Run, start: int, stop: int) -> None:
@@ -199,21 +223,23 @@ class Block:
         if population is not None:
             self.planes[node.name, None] = population.run(self.spikes_for(population.receiver), self.steps)
             return
-        site = self.run.network.sites[node.name]
         current = self.filtered(node.inputs[0])
-        dtype = self._membrane_type(node, not site.neuron.on_lattice or site.neuron.tau_mem_s < float("inf"))
+        if self.run.trial and repairs((plain := self.run.network.sites[node.name]).neuron):
+            self.run.starts[node.name] = restarted(plain.neuron, plain.initial, current, self.steps)
+        site = self.run.site(node.name)
+        inexact = not site.neuron.on_lattice or site.neuron.tau_mem_s < float("inf")
+        dtype = self._membrane_type(node, site.initial, inexact)
         before = self.run.states.get(node.name)
         state, spikes = scan(site, before, current, self.steps, self.run.network.dt_s, dtype)
         self.run.states[node.name] = state
         self.run.note(node.name, spikes, site.neuron.signed)
         self.lanes["raw", node.name] = spikes
 
-    def _membrane_type(self, node: Node, inexact: bool) -> torch.dtype:
+    def _membrane_type(self, node: Node, initial: Tensor, inexact: bool) -> torch.dtype:
         """float32 where no sum over the whole run can leave it."""
         source = self.run.carried[node.inputs[0]]
         if inexact or self.run.alpha or self.run.decodes:
             return torch.float64
-        initial = self.run.network.sites[node.name].initial
         of_start = fraction_bits(initial)
         bits = None if source.bits is None or of_start is None else max(source.bits, of_start)
         return Carried(bits, float(initial.abs().max()) + source.bound * (self.run.steps + 1)).dtype

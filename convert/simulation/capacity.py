@@ -1,4 +1,4 @@
-"""Whether an exact network's arithmetic is that of integers: the lattice and the bound of every charge.
+"""Whether the arithmetic of an exact or radix-coded network is that of integers: lattice and bound of every charge.
 
 Weights, biases, inputs and counts are whole numbers times 2^-bits. A float64 holds every whole number below 2^53, so a
 sum whose terms stay below 2^(53 - bits) in total is exact in whatever order it is made.
@@ -15,6 +15,7 @@ from convert.graph.ir import Graph, Node
 from convert.lattice import BITS, INPUT_BITS, Carried, snap, spread, through
 from convert.network import SpikingNetwork
 from convert.neurons.counting import CountingNeuron
+from convert.neurons.radix import RadixNeuron
 
 __all__ = ["capacity", "shared_bits"]
 
@@ -23,7 +24,7 @@ _MANTISSA = 53
 
 
 def capacity(network: SpikingNetwork, largest: float) -> dict[str, Carried]:
-    """For each node of an exact network the lattice and the bound of its charge.
+    """For each node of an exact or radix-coded network the lattice and the bound of its charge.
 
     Parameters
     ----------
@@ -83,7 +84,7 @@ def _sources(network: SpikingNetwork, largest: float) -> dict[str, Carried]:
     counts = {
         name: Carried(0, float(site.neuron.highest))
         for name, site in network.sites.items()
-        if isinstance(site.neuron, CountingNeuron)
+        if isinstance(site.neuron, (CountingNeuron, RadixNeuron))
     }
     return {**counts, network.graph.input.name: Carried(INPUT_BITS, largest)}
 

@@ -8,7 +8,6 @@ float64.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -40,9 +39,6 @@ _BLOCK = 16
 
 _EVENTS_BLOCK = 32
 """The same where spikes are bits."""
-
-_EVENTS_BYTES = 64
-"""Of a neuron's state, its spikes in a block and what they are pooled to."""
 
 
 def simulate(
@@ -208,6 +204,8 @@ def _ready(network: SpikingNetwork, engine: str, device: str) -> Plan | None:
 def _plan(network: SpikingNetwork, engine: str, device: str) -> Plan | None:
     if engine not in ENGINES:
         raise ConfigError(f"--engine: got {engine!r}; expected one of {', '.join(ENGINES)}")
+    if network.look_ahead:  # starts of its own for each sample, which the kernel does not have
+        return None
     plan = plan_of(network) if engine != "dense" and device == "cpu" else None
     if engine == "events" and plan is None:
         why = "it runs on the processor" if device != "cpu" else "its kernel was not built: no compiler when installing"
@@ -286,9 +284,9 @@ def engines_of(network: SpikingNetwork, engine: str = "auto", device: str = "cpu
 
 def batch_within(network: SpikingNetwork, bytes_allowed: int, engine: str = "auto", device: str = "cpu") -> int:
     """Samples that can be simulated at a time within a memory budget."""
-    engines = engines_of(network, engine, device)
-    if engines and set(engines.values()) == {"events"}:
-        neurons = sum(math.prod(network.graph[name].shape) for name in network.sites)
-        return max(1, bytes_allowed // (neurons * _EVENTS_BYTES))
+    plan = _plan(network, engine, device)
+    found = [None if plan is None else plan.population(name) for name in network.sites]
+    if found and all(found):
+        return max(1, bytes_allowed // sum(n.bytes_per_sample(_EVENTS_BLOCK) for n in found if n is not None))
     widest = max(int(torch.tensor(node.shape).prod()) for node in network.graph)
-    return max(1, bytes_allowed // (widest * _BLOCK * 4 * 8))
+    return max(1, bytes_allowed // (widest * max(_BLOCK, network.look_ahead) * 4 * 8))

@@ -17,6 +17,7 @@ from convert.graph.ir import MaxPool
 from convert.graph.semantics import apply
 from convert.network import Site
 from convert.neurons.adaptive import AdaptiveNeuron, AdaptiveState
+from convert.neurons.burst import BurstNeuron
 from convert.neurons.differential import DifferentialNeuron, DifferentialState, reciprocal
 from convert.neurons.graded import GradedNeuron, GradedState
 from convert.neurons.hard_reset import HardResetNeuron
@@ -86,6 +87,9 @@ def scan(
         _scan_graded(neuron, state, current, quantum, spikes, dt_s)
         return state, spikes
     assert isinstance(state, LeakyState)  # all that is left
+    if isinstance(neuron, BurstNeuron):
+        _scan_burst(neuron, state.v, current, quantum, spikes, dt_s)
+        return state, spikes
     _scan_leaky(neuron, state.v, current, quantum, spikes, dt_s)
     return state, spikes
 
@@ -103,6 +107,18 @@ def _scan_leaky(neuron: LeakyNeuron, v: Tensor, current: Tensor, quantum: float,
             v.mul_(1 - spikes[t])
         else:
             v.sub_(spikes[t], alpha=quantum)
+
+
+def _scan_burst(neuron: BurstNeuron, v: Tensor, current: Tensor, quantum: float, spikes: Tensor, dt_s: float) -> None:
+    beta, leaks = decay(dt_s, neuron.tau_mem_s), neuron.tau_mem_s < math.inf
+    constant, fired = current.shape[0] == 1, torch.empty_like(v)
+    for t in range(len(spikes)):
+        if leaks:
+            v.mul_(beta)
+        v.add_(current[0 if constant else t])
+        torch.div(v, quantum, out=fired).sub_(neuron.v_threshold).floor_().add_(1).clamp_(0, neuron.most)
+        spikes[t] = fired
+        v.sub_(fired, alpha=quantum)
 
 
 def _scan_graded(
@@ -165,7 +181,7 @@ def _scan_adaptive(
         emitted = torch.sign(v, out=room).mul_(fired)
         spikes[t] = emitted
         v.addcmul_(q, emitted, value=-1)
-        rate.add_(emitted.sub_(rate), alpha=neuron.gain(state.steps + t + 1, dt_s))
+        rate.add_(emitted.sub_(rate).mul_(neuron.gain(state.steps + t + 1, dt_s)))  # two roundings, as elsewhere
     return AdaptiveState(v, rate, state.steps + len(spikes))
 
 
@@ -272,7 +288,7 @@ class Maximum:
 
     def __call__(self, drive: Tensor) -> Tensor:
         """The pooled block, (steps, batch, *pooled shape) in float64."""
-        sums = torch.cumsum(drive.double(), dim=0).add_(self.sums)
+        sums = torch.cumsum(torch.cat([self.sums[None], drive.double()]), dim=0)[1:]  # one by one, whatever the block
         pooled = apply(self.op, sums.flatten(0, 1)).unflatten(0, sums.shape[:2])
         growth = torch.diff(pooled, dim=0, prepend=self.best[None])
         self.sums, self.best = sums[-1], pooled[-1]

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from convert.errors import InputShapeError
+from convert.errors import ConfigError, InputShapeError
 from convert.graph import ir
 from convert.graph.ir import Node
 from convert.graph.semantics import apply
@@ -73,6 +73,11 @@ class SpikingModule(nn.Module):
         """Nothing is copied."""
         super().__init__()
         refuse_exact(network)
+        if network.look_ahead:
+            raise ConfigError(
+                f"SpikingModule: got a network that looks {network.look_ahead} steps ahead; expected one that does "
+                "not: a single step cannot try the next ones. Convert without --look-ahead, or use simulate"
+            )
         self.network = network
         taus = {site.neuron.tau_syn_s for site in network.sites.values()}
         self.alpha = decay(network.dt_s, max(taus, default=0.0))

@@ -56,6 +56,7 @@ from convert.graph.semantics import apply, run
 from convert.lattice import Carried, carried
 from convert.network import SpikingNetwork
 from convert.neurons.counting import CountingNeuron
+from convert.neurons.radix import RadixNeuron
 from convert.simulation.capacity import capacity
 from convert.simulation.inputs import constant_current
 from convert.simulation.results import Settled
@@ -63,19 +64,23 @@ from convert.simulation.results import Settled
 __all__ = ["certify", "check_exact", "most_steps", "quantised", "simulate_exact"]
 
 
-def check_exact(network: SpikingNetwork, x: Tensor) -> dict[str, Carried]:
+def check_exact(network: SpikingNetwork, x: Tensor, code: str = "exact") -> dict[str, Carried]:
     """Refuse what the theorem does not cover; the lattice of every node.
+
+    Parameters
+    ----------
+    code : {"exact", "radix"}
 
     Raises
     ------
     ConfigError
-        A rate-coded network.
+        A network of another code.
     InputShapeError
         Samples of another shape, that are not finite, or too large for exact sums.
     """
-    if network.code != "exact":
+    if network.code != code:
         raise ConfigError(
-            f"exact mode: got a network of code {network.code!r}; expected 'exact': convert with --recipe exact, or "
+            f"{code} mode: got a network of code {network.code!r}; expected {code!r}: convert with --recipe {code}, or "
             "use simulate"
         )
     if tuple(x.shape[1:]) != network.graph.input.shape:
@@ -97,18 +102,22 @@ def most_steps(network: SpikingNetwork) -> int:
 
 
 @torch.no_grad()
-def quantised(network: SpikingNetwork, x: Tensor) -> dict[str, Tensor]:
+def quantised(network: SpikingNetwork, x: Tensor, code: str = "exact") -> dict[str, Tensor]:
     """The quantised network in one dense pass: the value of each population and of the output, (batch, *shape).
+
+    `code` is the network's, "exact" or "radix": both bring every population to the same level.
 
     Populations have counts, the output (if it is none) has a charge; times `network.scales` they are activations.
     """
-    check_exact(network, x)
+    check_exact(network, x, code)
     known: dict[str, Tensor] = {}
     for node in network.graph:
         if isinstance(node.op, ir.Input):
             known[node.name] = constant_current(x)
         elif node.name in network.sites:
-            known[node.name] = _neuron(network, node).target(known[node.inputs[0]])
+            neuron = network.sites[node.name].neuron
+            assert isinstance(neuron, (CountingNeuron, RadixNeuron))  # SpikingNetwork has checked it
+            known[node.name] = neuron.target(known[node.inputs[0]])
         else:
             known[node.name] = apply(node.op, *(known[name] for name in node.inputs))
     return {name: known[name] for name in {*network.sites, network.graph.output}}

@@ -10,7 +10,9 @@ engines are tested against it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -18,10 +20,12 @@ from torch import Tensor
 from convert.graph import ir
 from convert.graph.ir import Node
 from convert.graph.semantics import apply
+from convert.lattice import BITS
 from convert.network import SpikingNetwork
 from convert.neurons.differential import reciprocal
-from convert.neurons.leaky import decay
+from convert.neurons.leaky import LeakyState, decay
 from convert.simulation.inputs import constant_current, poisson_spikes
+from convert.simulation.look_ahead import repairs
 from convert.simulation.results import Simulation, check_request, read_out
 
 __all__ = ["simulate_reference"]
@@ -48,21 +52,69 @@ def simulate_reference(
     if network.input_code == "poisson":
         scale = float(network.scales[network.graph.input.name].flatten()[0])
         trains = poisson_spikes(x, scale, steps, seed, range(len(x)) if samples is None else samples).double()
-    oracle = _Oracle(network)
+    starts, spent = _look_ahead(network, x)
+    oracle = _Oracle(network, starts)
     totals, emitted = [], []
     for t in range(steps):
         totals.append(oracle.step(constant_current(x) if trains is None else trains[t]))
         if t + 1 in kept:
-            emitted.append({name: spikes.sum(0) for name, spikes in oracle.emitted.items()})
+            emitted.append({name: spikes.sum(0) + spent.get(name, 0) for name, spikes in oracle.emitted.items()})
     spikes = {name: torch.stack([counts[name] for counts in emitted]) for name in emitted[0]}
     return Simulation(read_out(torch.stack(totals), network), spikes, oracle.counts, kept, network.dt_s)
+
+
+def _look_ahead(network: SpikingNetwork, x: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Starts of every repaired population, and the spikes sent to find them, summed over the batch.
+
+    The network is run anew for each population, from the starts found so far; see `look_ahead.py`.
+    """
+    starts: dict[str, Tensor] = {}
+    spent: dict[str, Tensor] = {}
+    if not network.look_ahead:
+        return starts, spent
+    for node in network.graph:
+        if node.name in network.sites and repairs(network.sites[node.name].neuron):
+            starts[node.name] = _started_anew(network, node.name, starts, x)
+    oracle = _Oracle(network, starts)
+    for _ in range(network.look_ahead):
+        oracle.step(constant_current(x))
+    return starts, {name: spikes.sum(0) for name, spikes in oracle.emitted.items()}
+
+
+def _started_anew(network: SpikingNetwork, name: str, starts: dict[str, Tensor], x: Tensor) -> Tensor:
+    """Where the neurons of the population `name` begin after a trial in which all before it are corrected."""
+    oracle, site = _Oracle(network, starts), network.sites[name]
+    quantum, threshold = site.quantum, site.neuron.v_threshold * site.quantum
+    potentials, fired = [], []
+    before: Tensor | float = 0.0
+    for _ in range(network.look_ahead):
+        oracle.step(constant_current(x))
+        spikes = oracle.counts[name] - before
+        before = oracle.counts[name]
+        state = oracle.states[name]
+        assert isinstance(state, LeakyState)  # only such neurons are repaired
+        potentials.append(state.v + quantum * spikes)
+        fired.append(spikes)
+    v, s = torch.stack(potentials), torch.stack(fired)
+    last = v[-1] - quantum * s[-1]
+    start = torch.zeros_like(last) + site.initial
+    eps = 2.0**-BITS
+    for i in torch.cartesian_prod(*(torch.arange(n) for n in last.shape)).reshape(-1, last.ndim).tolist():
+        at = tuple(i)
+        spiked = [float(p) for p, k in zip(v[(slice(None), *at)], s[(slice(None), *at)], strict=True) if k]
+        silent = [float(p) for p, k in zip(v[(slice(None), *at)], s[(slice(None), *at)], strict=True) if not k]
+        if float(last[at]) < threshold - quantum and spiked:
+            start[at] -= max(float(quantum), (math.floor((min(spiked) - float(threshold)) / eps) + 1) * eps)
+        elif float(last[at]) >= threshold and silent:
+            start[at] += max(float(quantum), math.ceil((float(threshold) - max(silent)) / eps) * eps)
+    return start
 
 
 class _Oracle:
     """A network in the middle of a simulation."""
 
-    def __init__(self, network: SpikingNetwork) -> None:
-        self.network = network
+    def __init__(self, network: SpikingNetwork, starts: dict[str, Tensor]) -> None:
+        self.network, self.starts = network, starts
         taus_s = {site.neuron.tau_syn_s for site in network.sites.values()}
         self.alpha = decay(network.dt_s, max(taus_s, default=0.0))
         self.states: dict[str, object] = {}
@@ -99,6 +151,8 @@ class _Oracle:
     def _fire(self, node: Node, drive: Tensor) -> Tensor:
         """The spikes of a population that receives `drive`."""
         site = self.network.sites[node.name]
+        if node.name in self.starts:
+            site = replace(site, initial=self.starts[node.name])
         self.states[node.name], spikes = site.step(self.states.get(node.name), drive, self.network.dt_s)
         return spikes
 
@@ -106,7 +160,9 @@ class _Oracle:
         """Count `spikes`, and send them on: as they are, and through the synaptic filter; or decoded, in both lanes."""
         nothing = torch.zeros_like(spikes)
         self.counts[name] = self.counts.get(name, nothing) + spikes
-        self.emitted[name] = self.emitted.get(name, nothing) + (spikes != 0)
+        site = self.network.sites.get(name)
+        fired = (spikes != 0) if site is None else site.neuron.spikes_in(spikes)
+        self.emitted[name] = self.emitted.get(name, nothing) + fired
         sent = spikes * quantum
         if self.network.code == "differential":
             before = self.estimates.get(name, nothing)

@@ -25,7 +25,8 @@ class Simulation:
         `read_out`.
     spikes : mapping
         Node -> (len(record), *shape): number of spikes, of whatever sign and value, summed over the batch, emitted up
-        to each recorded step. The input is among them where it is coded as spikes.
+        to each recorded step. The input is among them where it is coded as spikes. Those that a network sends while it
+        looks ahead are among them from the first step on.
     counts : mapping
         Node -> (batch, *shape): sum of the spikes' values of every neuron after the last step; for plain spikes, their
         number.
@@ -49,7 +50,7 @@ class Exits:
     output : Tensor (batch, *output shape)
         Read-out of each sample at the step at which it left.
     steps : Tensor (batch,)
-        That step.
+        That step; those of a look-ahead came before, and are not among them.
     counts : mapping
         Node -> (batch, *shape): sum of the spikes' values of every neuron until then.
     spikes : mapping
@@ -132,6 +133,11 @@ def refuse_exact(network: SpikingNetwork) -> None:
     ------
     ConfigError
     """
+    if network.code == "radix":
+        raise ConfigError(
+            "simulation of rates: got a radix-coded network, whose spikes are digits of a number, layer after layer; "
+            "expected a rate-coded one: use simulate_radix, or convert with another recipe"
+        )
     if network.code == "exact":
         raise ConfigError(
             "simulation of rates: got an exact network, which is run until it is quiescent and not for a number of "

@@ -28,6 +28,7 @@ from convert.network import Site, SpikingNetwork
 from convert.neurons.counting import CountingNeuron
 from convert.neurons.families import FAMILIES
 from convert.neurons.leaky import LeakyNeuron
+from convert.neurons.radix import RadixNeuron
 
 __all__ = ["FORMAT", "VERSION", "from_bytes", "load", "to_bytes"]
 
@@ -47,7 +48,7 @@ _OPS: dict[str, type] = {
 }  # fmt: skip
 """What a normalised graph is made of: BatchNorm and Identity are gone."""
 
-_FAMILIES: dict[str, type[LeakyNeuron]] = {**FAMILIES, "counting": CountingNeuron}
+_FAMILIES: dict[str, type[LeakyNeuron]] = {**FAMILIES, "counting": CountingNeuron, "radix": RadixNeuron}
 """Neurons by the name under which they are saved."""
 
 
@@ -73,6 +74,8 @@ def to_bytes(network: SpikingNetwork) -> bytes:
     }  # fmt: skip
     if network.code != "rate":  # as in every file from before there were others
         description["code"] = network.code
+    if network.look_ahead:
+        description["look_ahead"] = network.look_ahead
     metadata = {"format": FORMAT, "version": str(VERSION), "network": json.dumps(description, sort_keys=True)}
     return _sorted_header(save_tensors(tensors, metadata))
 
@@ -114,7 +117,7 @@ def from_bytes(content: bytes, origin: str = "artefact") -> SpikingNetwork:
         delay = int(description.get("readout_delay", 0))  # files of the first version may lack it
         return SpikingNetwork(
             graph, sites, scales, float(description["dt_s"]), description["input_code"], delay, provenance,
-            description.get("code", "rate"),
+            description.get("code", "rate"), int(description.get("look_ahead", 0)),
         )  # fmt: skip
     except CorruptFileError:
         raise

@@ -38,6 +38,7 @@ from convert.graph.ir import Node
 from convert.lattice import INPUT_BITS
 from convert.network import SpikingNetwork
 from convert.neurons.adaptive import AdaptiveNeuron
+from convert.neurons.burst import BurstNeuron
 from convert.neurons.tracking import TrackingNeuron
 from convert.writing.nir_populations import Faithful, Native, Population
 from convert.writing.nir_wiring import Plan, nir_library, refused_wiring, to_primitive
@@ -85,10 +86,20 @@ def to_nir(network: SpikingNetwork, form: str) -> Any:
             "--nir: got an exact network; expected a rate-coded one: NIR has no neuron that keeps a count and fires "
             "with either sign; leave --nir out, or use another recipe"
         )
+    if network.code == "radix":
+        raise ConfigError(
+            "--nir: got a radix-coded network; expected a rate-coded one: NIR has no threshold that halves with every "
+            "step, and no synapse that knows the step of a period; leave --nir out, or use another recipe"
+        )
     if network.code == "differential":
         raise ConfigError(
             "--nir: got a network of differential code; expected a rate-coded one: NIR has no node that divides by the "
             "number of the step, as its decoders do; leave --nir out, or use --code rate"
+        )
+    if network.look_ahead:
+        raise ConfigError(
+            f"--nir: got a network that looks {network.look_ahead} steps ahead; expected one that does not: NIR has "
+            "one start for all samples; leave --nir out, or --look-ahead"
         )
     nir = nir_library()
     _refuse(network, form)
@@ -113,6 +124,8 @@ def _refused_neuron(network: SpikingNetwork, name: str) -> str:
     site = network.sites[name]
     if isinstance(site.neuron, AdaptiveNeuron):
         return "a signed neuron whose quantum adapts (tanh), which no NIR node is"
+    if isinstance(site.neuron, BurstNeuron):
+        return "a neuron that fires several spikes in one step, which no NIR node is"
     if isinstance(site.neuron, TrackingNeuron):
         op = network.graph[name].op
         title = op.name.replace("_", " ") if isinstance(op, ir.Curve) else "leaky ReLU"

@@ -1,5 +1,9 @@
 """Adapters to other people's software, each optional.
 
-nir_targets.py    simulators that import NIR: their importers, run step by step
-nir_restated.py   the same NIR graph in the conventions that an importer assumes
+nir_targets.py         simulators that import NIR: their importers, run step by step
+nir_restated.py        the same NIR graph in the conventions that an importer assumes
+peers.py               converters that are timed against ours, by name
+prepared.py            what an adapter to one of them makes: a network that is ready to run
+spikingjelly_rates.py  spikingjelly's rate coding
+sinabs_rates.py        sinabs, from torch
 """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from contextlib import suppress
 from pathlib import Path
 
@@ -149,3 +150,28 @@ def test_a_later_version_is_refused_by_name() -> None:
     later = to_bytes(snn).replace(b'"version":"1"', b'"version":"9"')
     with pytest.raises(UnknownFormatError, match="version '9'"):
         from_bytes(later)
+
+
+@pytest.mark.parametrize(
+    ("make", "written", "read", "said"),
+    [
+        ("look-ahead", '"look_ahead": 3', '"look_ahead": 3000000', "look-ahead of 3000000 steps"),
+        ("look-ahead", '"look_ahead": 3', '"look_ahead": "far"', "invalid literal"),
+        ("burst", '"most": 5', '"most": 5000', "burst: got 5000 spikes"),
+        ("radix", '"bits": 6', '"bits": 60', "radix neuron: got 60 bits"),
+        ("radix", '"code": "radix"', '"code": "rate"', "RadixNeuron in a network of code 'rate'"),
+    ],
+)
+def test_bursts_digits_and_look_aheads_out_of_range_are_refused(make: str, written: str, read: str, said: str) -> None:
+    options = {"look-ahead": {"look_ahead": 3}, "burst": {"burst": 5}, "radix": {"recipe": "radix"}}[make]
+    model = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3))
+    x = torch.rand(20, 6, generator=torch.Generator().manual_seed(2))
+    content = to_bytes(convert(trace(model, (6,)), x, ConvertConfig(neuron="if", **options)).snn)
+    length = int.from_bytes(content[:8], "little")
+    header = content[8 : 8 + length].decode()
+    written, read = (json.dumps(text)[1:-1] for text in (written, read))
+    assert written in header
+    changed = header.replace(written, read, 1).encode()
+    damaged = len(changed).to_bytes(8, "little") + changed + content[8 + length :]
+    with pytest.raises(CorruptFileError, match=re.escape(said)):
+        from_bytes(damaged)

@@ -25,10 +25,13 @@ WRONG = {
     "reset": (["", "hard"], "--reset"),
     "v_threshold": ([0.0, -0.5, 1.5, NAN], "v_threshold"),
     "spike_values": ([0, 9], "--spike-values"),
+    "burst": ([0, -1, 65], "--burst"),
     "code": (["morse", "exact"], "--code"),
     "correction": ([0.5, 1.1, NAN], "correction"),
     "input_code": (["morse"], "--input"),
     "exact_levels": ([0, -3, 5000], "--levels"),
+    "radix_bits": ([0, -2, 11], "--bits"),
+    "look_ahead": ([-1, 65], "--look-ahead"),
     "input_low": ([1.0, 2.0, NAN, -math.inf], "input range"),
     "input_high": ([0.0, -1.0, NAN, math.inf], "input range"),
 }

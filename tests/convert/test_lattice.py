@@ -110,7 +110,7 @@ def test_weights_off_the_lattice_are_never_said_to_be_on_it(weights):
         Node("s", ir.Relu(), ("input",), shape),
         Node("l", ir.Linear(w), ("s",), (1,)),
     )
-    claim = carried(Graph(nodes, "l"), {"s": 0})["l"]
+    claim = carried(Graph(nodes, "l"), {"s": Carried(0, 1.0)})["l"]
     if claim.bits is not None:
         assert torch.equal(snap(w, claim.bits), w)
     if claim.dtype == torch.float32:
@@ -123,7 +123,7 @@ def test_a_window_that_is_not_summed_lies_on_no_lattice():
     spikes = Node("s", ir.Relu(), ("input",), shape)
     for op, bits in ((ir.AvgPool((3,), (3,), (0,)), None), (ir.AvgPool((3,), (3,), (0,), divisor=1), 0),
                      (ir.AdaptiveAvgPool((4,)), None)):  # fmt: skip
-        claim = carried(Graph((start, spikes, Node("p", op, ("s",), (1, 2))), "p"), {"s": 0})["p"]
+        claim = carried(Graph((start, spikes, Node("p", op, ("s",), (1, 2))), "p"), {"s": Carried(0, 1.0)})["p"]
         assert claim.bits == bits
         assert claim.bound == (3.0 if bits == 0 else 1.0)
 
@@ -138,7 +138,7 @@ def test_the_bound_of_a_sum_is_the_sum_of_the_bounds():
         Node("both", ir.Concat(0), ("sum", "s"), (6,)),
         Node("gain", ir.Affine(torch.tensor(-3.0).double(), torch.tensor(0.5).double()), ("s",), shape),
     )
-    known = carried(Graph(nodes, "both"), {"s": 0})
+    known = carried(Graph(nodes, "both"), {"s": Carried(0, 1.0)})
     assert known["s"] == Carried(0, 1.0)
     assert known["l"] == Carried(2, 7.75)
     assert known["sum"] == Carried(2, 8.75)

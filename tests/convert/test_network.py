@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from convert.errors import GraphError
 from convert.graph import ir
 from convert.graph.semantics import apply, run
+from convert.lattice import Carried
 from convert.network import Site, rescaled, threshold_balanced
 from convert.neurons.leaky import LeakyNeuron
 from convert.normalisation.calibration import calibrate_potentials
@@ -165,6 +166,6 @@ def test_a_network_whose_parts_do_not_belong_together_is_refused(change, said):
 def test_a_network_knows_its_neurons_and_who_spikes():
     network, _ = converted("conv norm average")
     assert network.neuron_count() == 4 * 36 + 4
-    assert network.spiking() == dict.fromkeys(network.sites, 0)
+    assert network.spiking() == dict.fromkeys(network.sites, Carried(0, 1.0))
     poisson = spiking(folded("tanh"), samples((8,), 8), input_code="poisson")
-    assert poisson.spiking() == {"input": 0, **dict.fromkeys(poisson.sites, 0)}
+    assert poisson.spiking() == dict.fromkeys(("input", *poisson.sites), Carried(0, 1.0))

@@ -14,8 +14,10 @@ from convert.errors import CalibrationError, ConfigError
 from convert.graph import ir
 from convert.graph.ir import Graph
 from convert.graph.semantics import run
+from convert.neurons.burst import BurstNeuron
 from convert.neurons.graded import GradedNeuron
 from convert.neurons.hard_reset import HardResetNeuron
+from convert.neurons.radix import RadixNeuron
 from convert.normalisation.calibration import calibrate_biases
 from convert.normalisation.rules import Threshold
 from convert.normalisation.spike_norm import STEPS, spike_norm
@@ -26,7 +28,7 @@ from convert.simulation.results import read_out
 from tests.oracles.conversions import converted, folded
 from tests.oracles.networks import NETWORKS, network, samples
 
-RATES = [name for name in RECIPES if name != "exact"]
+RATES = [name for name in RECIPES if name not in ("exact", "radix")]
 
 
 def made(name, of="conv norm average", steps=8):
@@ -69,6 +71,10 @@ def test_a_recipe_is_what_its_source_says():
     differential = made("huang2025-differential").snn
     assert differential.code == "differential"
     assert all(s.neuron.v_threshold == 0.75 and len(s.neuron.values) == 4 for s in differential.sites.values())
+    bursting = [s.neuron for s in made("burst").snn.sites.values()]
+    assert all(isinstance(n, BurstNeuron) and n.most == 5 and n.payload_bits == 1 for n in bursting)
+    radix = made("radix").snn
+    assert radix.code == "radix" and all(s.neuron == RadixNeuron(bits=6, highest=63) for s in radix.sites.values())
     assert made("bu2025-ltb").snn.readout_delay > 0
     assert {RECIPES[n].config().recipe for n in RECIPES} == set(RECIPES)
 

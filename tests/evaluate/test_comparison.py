@@ -7,8 +7,11 @@ import torch
 from typer.testing import CliRunner
 
 from convert.__main__ import app
-from convert.recipes import RECIPES
+from convert.errors import ConfigError
+from convert.recipes import RECIPES, recipe
 from convert.writing.artefact import load
+from evaluate.comparison import compare
+from evaluate.job import Request
 
 
 @pytest.fixture(scope="module")
@@ -70,12 +73,30 @@ def test_an_exact_network_stays_as_it_is_once_at_rest(compared):
     assert exact["sequential_latency_steps"] == rest["steps"] + 1
 
 
+def test_the_latency_of_a_radix_network_is_a_period_for_each_layer(compared):
+    """What a rate code takes is T steps and one more for each further layer; periods are in line already."""
+    rows = {row["recipe"]: row for row in compared[1]["rows"]}
+    run = json.loads((compared[2] / "radix.json").read_text())
+    assert [point["steps"] for point in run["curves"]["steps"]] == [2, 4, 12]
+    assert rows["radix"]["sequential_latency_steps"] == 2 * 6
+    assert rows["burst"]["sequential_latency_steps"] == 40 + 1
+    early, before, rest = rows["radix"]["curve"]
+    assert early["accuracy"] == before["accuracy"] < 0.5 < rest["accuracy"]  # nothing is read out before layer 2
+    assert (rows["radix"]["payload_bits"], rows["burst"]["payload_bits"]) == (1, 1)
+
+
 @pytest.mark.parametrize(
     ("options", "flag"),
     [
         (("--recipe", "exact", "--signed"), "--signed: has no effect with --recipe exact"),
         (("--recipe", "exact", "--neuron", "lif"), "--neuron: has no effect"),
         (("--levels", "31"), "--levels: has no effect with --recipe seed"),
+        (("--recipe", "radix", "--burst", "3"), "--burst: has no effect with --recipe radix"),
+        (("--recipe", "exact", "--bits", "3"), "--bits: has no effect with --recipe exact"),
+        (("--bits", "3", "--auto", "accuracy_drop<=1pp"), "--bits: has no effect"),
+        (("--for-steps", "each", "--recipe", "radix"), "--for-steps: got each with --recipe radix"),
+        (("--burst", "5", "--signed"), "--burst: got 5 with --signed; expected neither"),
+        (("--burst", "65"), "--burst: got 65; expected 1 to 64"),
         (("--recipe", "all", "--diagnose"), "--diagnose: got --recipe all"),
         (("--for-steps", "each", "--diagnose"), "--diagnose: got --for-steps each"),
         (("--for-steps", "each", "--recipe", "exact"), "--for-steps: got each with --recipe exact"),
@@ -88,3 +109,15 @@ def test_options_without_effect_are_refused(options, flag, tmp_path):
     done = CliRunner().invoke(app, ["zoo:digits-relu", *options, "--out", str(tmp_path / "out")])
     assert done.exit_code == 2 and flag in done.output
     assert not list(tmp_path.iterdir())
+
+
+def test_a_recipe_whose_options_exclude_each_other_is_a_row_with_the_reason():
+    request = Request("zoo:digits-relu", steps=(2,), limit=20, calibration_samples=40)
+    aims = {name: [(recipe(name).config(2, look_ahead=2), (2,))] for name in ("seed", "best-onebit", "best-signed")}
+    rows = compare(request, aims, lambda label: lambda stage, done, total: None)["rows"]
+    assert [("failed" in row, row["recipe"]) for row in rows] == [
+        (True, "seed"), (False, "best-onebit"), (True, "best-signed")
+    ]  # fmt: skip
+    assert "--look-ahead: got 2 with --neuron seed" in rows[0]["failed"]
+    with pytest.raises(ConfigError, match="--look-ahead: got 2 with --signed"):
+        compare(request, {"best-signed": aims["best-signed"]}, lambda label: lambda stage, done, total: None)

@@ -22,6 +22,7 @@ RUN = Run(
     metrics=(
         Metric("snn.accuracy", 0.97, "fraction", "higher", 450, 0.95, 0.98, "32 steps"),
         Metric("latency.steps", None, "steps", "lower", note="not reached in 64 steps"),
+        Metric("time.ratio", 2.0, "ANN passes", "lower", 3, 1.9, 2.5, "", True, (2.5, 1.9, 2.0)),
     ),
     curves={"accuracy": [{"steps": 1, "value": 0.5}]},
     layers=({"name": "fc1", "threshold": 1.5},),
@@ -128,6 +129,8 @@ def test_a_missing_member_is_refused(tmp_path: Path, member: str) -> None:
         {"metrics": [{"name": "x"}]},
         {"metrics": [{"name": "x", "value": 1, "unit": "", "better": "higher"}]},
         {"metrics": [{"name": "x", "value": "much", "unit": "J", "better": "lower"}]},
+        {"metrics": [{"name": "x", "value": 1.0, "unit": "s", "better": "lower", "observations": 3}]},
+        {"metrics": [{"name": "x", "value": 1.0, "unit": "s", "better": "lower", "observations": ["long"]}]},
         {"layers": 3},
         {"surprise": 1},
     ],
@@ -140,6 +143,20 @@ def test_a_damaged_member_is_refused(tmp_path: Path, damage: dict[str, Any]) -> 
 
 def test_a_run_file_error_is_a_value_error_of_the_room() -> None:
     assert issubclass(RunFileError, EvaluateError) and issubclass(EvaluateError, ValueError)
+
+
+def test_a_run_file_from_before_timings_has_none(tmp_path: Path) -> None:
+    old = record()
+    for metric in old["metrics"]:
+        del metric["timing"], metric["observations"]
+    assert [(m.timing, m.observations) for m in read_run(written(tmp_path, json.dumps(old))).metrics] == [
+        (False, ())
+    ] * 3
+
+
+def test_an_observation_that_is_not_finite_is_refused() -> None:
+    with pytest.raises(ValueError, match="observation"):
+        Metric("time.ratio", 2.0, "ANN passes", "lower", observations=(1.0, math.inf))
 
 
 def test_notes_may_be_absent(tmp_path: Path) -> None:

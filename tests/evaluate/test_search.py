@@ -3,12 +3,14 @@
 from dataclasses import replace
 
 import pytest
+from typer.testing import CliRunner
 
 import zoo
+from convert.__main__ import app
 from convert.errors import ConfigError
 from evaluate.goals import Goal, read_goal
 from evaluate.job import Request, perform
-from evaluate.search import SPACE, Order, as_record, choose, confirming, front, search
+from evaluate.search import SPACE, Options, Order, as_record, choose, confirming, front, search
 from evaluate.trials import Bench
 
 pytest.importorskip("optuna")
@@ -46,7 +48,22 @@ def test_other_goals_are_refused_with_what_was_expected(text):
         read_goal(text)
 
 
-@pytest.mark.parametrize("wrong", [{"minimise": "area"}, {"trials": 0}, {"changes": {"percentile": 99.0}}])
+@pytest.mark.parametrize("name", SPACE["recipe"])
+def test_every_recipe_of_the_space_is_measured(name):
+    """Read out at once and late, with thresholds of either kind: what a trial may try can be tried."""
+    bench = Bench.open(REQUEST, GOAL)
+    for thresholds, readout in (("as the recipe", "at once"), ("lower", "late"), ("higher", "at once")):
+        config = Options(name, 4, thresholds, readout).config({})
+        assert config.recipe == name
+        points = bench.points(config)
+        assert [point["steps"] for point in points] == [4, 8]
+        assert points[-1]["loss"] < 0.3 and points[-1]["spikes_per_neuron"] > 0
+        assert points[-1]["payload_bits"] == (3 if "differential" in name or name == "multi-threshold" else 1)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"minimise": "area"}, {"trials": 0}, {"changes": {"percentile": 99.0}}, {"changes": {"look_ahead": 4}}]
+)
 def test_orders_are_refused_early(tmp_path, wrong):
     with pytest.raises(ConfigError, match="expected"):
         replace(order(tmp_path, 1), **wrong)
@@ -102,7 +119,7 @@ def test_a_trial_that_is_interrupted_is_the_next_one(tmp_path, monkeypatch):
     monkeypatch.setattr(Bench, "points", interrupted)
     with pytest.raises(KeyboardInterrupt):
         search(bench, order(tmp_path, 3))
-    search(bench, order(tmp_path, 8))
+    search(bench, order(tmp_path, len(SPACE["recipe"]) + 1))  # it waits behind the recipes as they are
     assert calls[1] in calls[2:]
     assert len(set(map(str, calls))) == len(calls) - 1
 
@@ -126,3 +143,11 @@ def test_a_storage_that_cannot_be_used_is_named_without_its_password(password):
     with pytest.raises(ConfigError, match="--auto-storage: nosuchdatabase://me:") as said:
         search(Bench.open(REQUEST, GOAL), Order(GOAL, "latency", 1, url, {}))
     assert password not in str(said.value)
+
+
+def test_an_error_of_a_search_begins_with_its_words(tmp_path):
+    """No empty line in front of it: without a terminal there is no bar to leave."""
+    options = ["--auto", "accuracy_drop<=1pp", "--auto-storage", "nosuchdatabase://x", "--steps", "4"]
+    done = CliRunner().invoke(app, ["zoo:digits-relu", *options, "--out", str(tmp_path / "out")])
+    assert done.exit_code == 2
+    assert done.output.startswith("convert: --auto-storage: nosuchdatabase://x cannot be used")

@@ -12,7 +12,15 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from evaluate.errors import EvaluateError
-from evaluate.statistics import Interval, PairedDifference, describe, mcnemar_p, paired_difference, wilson
+from evaluate.statistics import (
+    Interval,
+    PairedDifference,
+    describe,
+    mcnemar_p,
+    median_interval,
+    paired_difference,
+    wilson,
+)
 
 Bools = npt.NDArray[np.bool_]
 
@@ -177,3 +185,28 @@ def test_describe_never_excludes_more_than_the_interval(table: tuple[int, int, i
     words = describe(found)
     if "no loss" in words:
         assert float(words.split()[-2]) >= -100 * found.interval.low - 1e-5
+
+
+def test_the_interval_of_a_median_covers_it_as_often_as_it_says() -> None:
+    """Over all outcomes: each of n values lies below or above the median like a fair coin."""
+    for n in range(1, 15):
+        interval = median_interval([float(value) for value in range(1, n + 1)])
+        k = round(interval.low)
+        assert interval.high == n + 1 - k, "as many values below as above"
+        # With j values below the median, the interval from the k-th to the (n + 1 - k)-th holds it for k <= j <= n - k.
+        covered = sum(math.comb(n, j) for j in range(k, n - k + 1)) / 2**n
+        assert interval.confidence == pytest.approx(covered)
+        assert covered >= 0.95 or k == 1, "below six values not even the range suffices"
+        narrower = sum(math.comb(n, j) for j in range(k + 1, n - k)) / 2**n
+        assert narrower < 0.95, "the narrowest that suffices"
+
+
+def test_the_interval_of_a_median_does_not_depend_on_the_order() -> None:
+    values = [3.0, 1.0, 4.0, 1.5, 9.0, 2.6, 5.0, 3.5, 8.9]
+    assert median_interval(values) == median_interval(sorted(values)) == median_interval(values[::-1])
+
+
+@pytest.mark.parametrize(("values", "confidence"), [([], 0.95), ([1.0], 0.0), ([1.0], 1.0)])
+def test_no_interval_without_values(values: list[float], confidence: float) -> None:
+    with pytest.raises(EvaluateError, match="median_interval"):
+        median_interval(values, confidence)

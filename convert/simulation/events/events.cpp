@@ -25,6 +25,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
+#include <limits>
 #include <vector>
 
 #if defined(__x86_64__)
@@ -84,6 +85,20 @@ inline Real to_real(Int a, int half) {
 #endif
 }
 
+// The entry of a table, or its last one, nearest to each of the numbers x >= 0 (halves: to the even one).
+inline Real look_up(const double* table, int64_t entries, Real x) {
+    const Real shifted = x + 0x1p52;  // so large that its last bit is one: the addition rounds
+    Long index = (Long)shifted & ((1ll << 52) - 1);
+    index = index < entries - 1 ? index : Long{} + (entries - 1);
+#if defined(EVENTS_AVX512)
+    return (Real)_mm512_i64gather_pd((__m512i)index, table, 8);
+#else
+    Real r;
+    for (int i = 0; i < kBytes / 8; i++) r[i] = table[index[i]];
+    return r;
+#endif
+}
+
 // One bit for each lane of a comparison's result, the first lane lowest.
 inline uint64_t bits(Int mask) {
 #if defined(EVENTS_AVX512)
@@ -137,7 +152,7 @@ struct Source {
     int32_t repeat;                  // times that a spike is listed; a power of two that `level` does not hold
 };
 
-enum Law : int32_t { kDrive = 0, kSubtract = 1, kZero = 2, kGraded = 3 };
+enum Law : int32_t { kDrive = 0, kSubtract = 1, kZero = 2, kGraded = 3, kAdaptive = 4 };
 
 struct Layer {
     int64_t first, last;             // samples
@@ -159,12 +174,20 @@ struct Layer {
     void* v;                         // [samples][places][width], the first neuron that is run
     double* current;                 // the same, real only, with leak or filter: synaptic current
     void* sent;                      // sum of what was emitted, in the membrane's unit (kSubtract, kZero: in spikes)
-    void* fired;                     // graded: number of spikes
+    void* fired;                     // graded and adaptive: number of spikes
+    double* rate;                    // adaptive: its own, in spikes per step
+    const double* quanta;            // adaptive: the quantum at rates 0 .. 1, `entries` of them
+    const double* gains;             // adaptive: weight of the newest spike in the rate, for each step
+    int64_t entries;
     uint32_t* out;                   // [plane][samples][places][steps][out_words]
     int64_t out_plane;               // stride of planes
     int32_t out_words, out_word;     // words of the population, and the first one written here
     int32_t* drive;                  // kDrive: [steps][samples][places][width]
     int64_t drive_step;
+    int32_t line_h, line_w;          // places of the weighted layer: out_h, out_w, or more, if it is max-pooled
+    int32_t pool_h, pool_w, pool_stride_h, pool_stride_w, pool_pad_h, pool_pad_w, pool_dilation_h, pool_dilation_w;
+    void* sums;                      // max-pooled: sums of drive, [samples][places][pool_h * pool_w][width]
+    double* currents;                // and their synaptic currents, real only, with a filter
 };
 
 }  // extern "C"
@@ -223,7 +246,7 @@ struct Listing {
     std::vector<Word> words;             // of the line that is being listed
     std::vector<size_t> first_word;      // of each column, and one more
 
-    explicit Listing(const Layer& l) : layer(l), places(l.out_w) {
+    explicit Listing(const Layer& l) : layer(l), places(l.line_w) {
         for (int i = 0; i < l.source_count; i++) {
             const Source& s = l.sources[i];
             const bool opens = slots.empty() || slots.back().level != s.level || slots.back().negative != (s.negative != 0);
@@ -346,12 +369,22 @@ template <> struct Element<Real> { using type = double; };
 inline Int where(Int mask, Int a, Int b) { return mask ? a : b; }
 inline Real where(Long mask, Real a, Real b) { return mask ? a : b; }
 
+// Part i of the drive, in the membrane's unit.
+inline Int arriving(const Layer&, const Int* drive, const int32_t* base, int i) {
+    return drive[i] + load<Int>(base + i * (kBytes / 4));
+}
+inline Real arriving(const Layer& layer, const Int* drive, const double* base, int i) {
+    const Real rest = load<Real>(base + i * (kBytes / 8));
+    return layer.source_count ? to_real(drive[i / 2], i & 1) * layer.unit + rest : rest;
+}
+
 // The neurons of one tile at one place, their potentials in registers. V is Int (lattice units) or Real (quanta).
 template <class V, Law law, int parts> struct Neurons {
     using T = typename Element<V>::type;
     static constexpr int lanes = kBytes / sizeof(T);
     const Layer& layer;
-    V v[parts], sent[parts], fired[parts], current[parts];
+    static constexpr bool counts = law == kGraded || law == kAdaptive;  // spikes apart from their sum
+    V v[parts], sent[parts], fired[parts], current[parts], rate[parts];
     const T *base, *base_begin;
     int64_t at;
     uint32_t* out;
@@ -364,7 +397,8 @@ template <class V, Law law, int parts> struct Neurons {
         for (int i = 0; i < parts; i++) {
             v[i] = load<V>((const T*)l.v + at + i * lanes);
             sent[i] = load<V>((const T*)l.sent + at + i * lanes);
-            if (law == kGraded) fired[i] = load<V>((const T*)l.fired + at + i * lanes);
+            if (counts) fired[i] = load<V>((const T*)l.fired + at + i * lanes);
+            if (law == kAdaptive) rate[i] = load<V>((const T*)l.rate + at + i * lanes);
             if (sizeof(T) == 8 && !plain) current[i] = load<V>((const T*)l.current + at + i * lanes);
         }
     }
@@ -373,7 +407,8 @@ template <class V, Law law, int parts> struct Neurons {
         for (int i = 0; i < parts; i++) {
             store((T*)layer.v + at + i * lanes, v[i]);
             store((T*)layer.sent + at + i * lanes, sent[i]);
-            if (law == kGraded) store((T*)layer.fired + at + i * lanes, fired[i]);
+            if (counts) store((T*)layer.fired + at + i * lanes, fired[i]);
+            if (law == kAdaptive) store((T*)layer.rate + at + i * lanes, rate[i]);
             if (sizeof(T) == 8 && !plain) store((T*)layer.current + at + i * lanes, current[i]);
         }
     }
@@ -381,20 +416,25 @@ template <class V, Law law, int parts> struct Neurons {
     // Charge what arrives in step t. The order of the operations is the one of the other engines.
     void charge(const Int* drive, int t) {
         base = base_begin + t * layer.base_step;
-        const bool silent = !layer.source_count;
         for (int i = 0; i < parts; i++) {
+            V j = arriving(layer, drive, base, i);
             if constexpr (sizeof(T) == 8) {
-                V j = load<V>(base + i * lanes);
-                if (!silent) j = to_real(drive[i / 2], i & 1) * layer.unit + j;
-                if (plain) {
-                    v[i] += j;
-                } else {
+                if (!plain) {
                     current[i] = current[i] * layer.alpha + j * (1 - layer.alpha);
-                    v[i] = v[i] * layer.beta + current[i];
+                    v[i] = v[i] * layer.beta;
+                    j = current[i];
                 }
-            } else {
-                v[i] += drive[i] + load<V>(base + i * lanes);
             }
+            v[i] += j;
+        }
+    }
+
+    // The same for what is left of it behind a maximum, which comes after the synapse.
+    void charge_growth(const V* growth) {
+        for (int i = 0; i < parts; i++) {
+            if constexpr (sizeof(T) == 8)
+                if (!plain) v[i] = v[i] * layer.beta;
+            v[i] += growth[i];
         }
     }
 
@@ -406,9 +446,15 @@ template <class V, Law law, int parts> struct Neurons {
 
     void step(const Int* drive, int t) {
         charge(drive, t);
+        emit(t);
+    }
+
+    void emit(int t) {
         const T threshold = (T)layer.threshold, quantum = (T)layer.quantum;
         if constexpr (law == kGraded) {
             emit_values(t, quantum);
+        } else if constexpr (law == kAdaptive) {
+            emit_signs(t);
         } else {
             uint64_t word = 0;
             for (int i = 0; i < parts; i++) {
@@ -419,6 +465,25 @@ template <class V, Law law, int parts> struct Neurons {
             }
             write(0, t, word);
         }
+    }
+
+    // A spike of the sign of v, at a quantum that grows with the neuron's own rate.
+    void emit_signs(int t) {
+        uint64_t plus = 0, minus = 0;
+        for (int i = 0; i < parts; i++) {
+            const V q = look_up(layer.quanta, layer.entries, where(rate[i] < 0, -rate[i], rate[i]) * (double)(layer.entries - 1));
+            const V owed = q * layer.threshold;
+            const auto up = v[i] >= owed, down = v[i] <= -owed;
+            v[i] -= where(up, q, V{}) - where(down, q, V{});
+            const V s = where(up, V{} + 1.0, V{}) - where(down, V{} + 1.0, V{});
+            rate[i] += (s - rate[i]) * layer.gains[t];
+            sent[i] += s;
+            fired[i] += s * s;
+            plus |= bits(up) << (i * lanes);
+            minus |= bits(down) << (i * lanes);
+        }
+        write(0, t, plus);
+        write(1, t, minus);
     }
 
     // The value nearest to v out of 0, +-1, +-1/2, ...; negative ones against what was sent only.
@@ -455,10 +520,61 @@ template <class V, int parts> struct Neurons<V, kDrive, parts> {
     const Layer& layer;
     int32_t* to;
     Neurons(const Layer& l, int64_t place, int first) : layer(l), to(l.drive + place * l.width + first) {}
+    void charge_growth(const V*) {}
+    void emit(int) {}
     void step(const Int* drive, int t) {
         for (int i = 0; i < parts; i++) store(to + t * layer.drive_step + i * (kBytes / 4), drive[i]);
     }
     void keep() {}
+};
+
+// Max pooling of what has arrived so far: the neurons get the growth of the largest of the sums of a window.
+template <class V, int parts> struct Maximum {
+    using T = typename Element<V>::type;
+    static constexpr int lanes = kBytes / sizeof(T);
+    const Layer& layer;
+    const T* base;
+    int64_t at;
+    V best[parts], largest[parts];
+
+    Maximum(const Layer& l, int64_t place, int first, const std::vector<int>& window)
+        : layer(l), base((const T*)l.base + first), at(place * l.pool_h * l.pool_w * l.width + first) {
+        begin();
+        for (int j : window)
+            for (int i = 0; i < parts; i++) raise(i, load<V>((const T*)layer.sums + at + j * layer.width + i * lanes));
+        for (int i = 0; i < parts; i++) best[i] = largest[i];
+        begin();
+    }
+
+    void begin() {
+        for (int i = 0; i < parts; i++) largest[i] = V{} + std::numeric_limits<T>::lowest();
+    }
+    void raise(int i, V sum) { largest[i] = where(sum > largest[i], sum, largest[i]); }
+
+    // What arrives at place j of the window.
+    void add(int j, const Int* drive) {
+        for (int i = 0; i < parts; i++) {
+            const int64_t k = at + (int64_t)j * layer.width + i * lanes;
+            V x = arriving(layer, drive, base, i);
+            if constexpr (sizeof(T) == 8) {
+                if (layer.alpha != 0) {
+                    x = load<V>(layer.currents + k) * layer.alpha + x * (1 - layer.alpha);
+                    store(layer.currents + k, x);
+                }
+            }
+            const V sum = load<V>((const T*)layer.sums + k) + x;
+            store((T*)layer.sums + k, sum);
+            raise(i, sum);
+        }
+    }
+
+    void grow(V* growth) {
+        for (int i = 0; i < parts; i++) {
+            growth[i] = largest[i] - best[i];
+            best[i] = largest[i];
+        }
+        begin();
+    }
 };
 
 // ---------------------------------------------------------------------------------------------------- run
@@ -476,30 +592,86 @@ void seen_from(int x, const Layer& layer, const Listing& listing, const Line* li
     }
 }
 
+// What arrives in step t from all sources.
+template <class W, int shorts, int together>
+__attribute__((always_inline)) inline void sum_rows(Int* drive, const std::vector<Slot>& slots, const std::vector<Rows<W>>& sources, int t) {
+    constexpr int ints = 2 * shorts;
+    int level = 0;
+    for (const Rows<W>& rows : sources) {
+        const Slot slot = slots[rows.slot];
+        if (slot.level < level) for (int i = 0; i < ints; i++) drive[i] <<= level - slot.level;
+        level = slot.level;
+        const int32_t* start = rows.start + t * rows.stride;
+        const uint16_t *from = rows.index + start[0], *to = rows.index + start[rows.window];
+        if (slot.negative) add_rows<shorts, together, true>(drive, rows, from, to);
+        else add_rows<shorts, together, false>(drive, rows, from, to);
+    }
+    if (level) for (int i = 0; i < ints; i++) drive[i] <<= level;
+}
+
 template <class W, class V, Law law, int tile, int together>
 void run_tile(const Layer& layer, const std::vector<Slot>& slots, const std::vector<Rows<W>>& sources, int64_t place, int first) {
-    constexpr int shorts = tile * 2 / kBytes, ints = 2 * shorts;
-    constexpr int parts = tile * (int)sizeof(typename Element<V>::type) / kBytes;
+    constexpr int shorts = tile * 2 / kBytes, parts = tile * (int)sizeof(typename Element<V>::type) / kBytes;
     Neurons<V, law, parts> neurons(layer, place, first);
     for (int t = 0; t < layer.steps; t++) {
-        Int drive[ints] = {};
-        int level = 0;
-        for (const Rows<W>& rows : sources) {
-            const Slot slot = slots[rows.slot];
-            if (slot.level < level) for (int i = 0; i < ints; i++) drive[i] <<= level - slot.level;
-            level = slot.level;
-            const int32_t* start = rows.start + t * rows.stride;
-            const uint16_t *from = rows.index + start[0], *to = rows.index + start[rows.window];
-            if (slot.negative) add_rows<shorts, together, true>(drive, rows, from, to);
-            else add_rows<shorts, together, false>(drive, rows, from, to);
-        }
-        if (level) for (int i = 0; i < ints; i++) drive[i] <<= level;
+        Int drive[2 * shorts] = {};
+        sum_rows<W, shorts, together>(drive, slots, sources, t);
         neurons.step(drive, t);
     }
     neurons.keep();
 }
 
+// The same behind a max pooling: `sources` of each place of the window, which are numbered in `window`.
+template <class W, class V, Law law, int tile, int together>
+void run_tile(const Layer& layer, const std::vector<Slot>& slots, const std::vector<std::vector<Rows<W>>>& sources,
+              const std::vector<int>& window, int64_t place, int first) {
+    constexpr int shorts = tile * 2 / kBytes, parts = tile * (int)sizeof(typename Element<V>::type) / kBytes;
+    Neurons<V, law, parts> neurons(layer, place, first);
+    Maximum<V, parts> maximum(layer, place, first, window);
+    for (int t = 0; t < layer.steps; t++) {
+        for (size_t k = 0; k < window.size(); k++) {
+            Int drive[2 * shorts] = {};
+            sum_rows<W, shorts, together>(drive, slots, sources[k], t);
+            maximum.add(window[k], drive);
+        }
+        V growth[parts];
+        maximum.grow(growth);
+        neurons.charge_growth(growth);
+        neurons.emit(t);
+    }
+    neurons.keep();
+}
+
+template <class W, class V, Law law, int tile, int together> void run_pooled(const Layer& layer) {
+    Listing listing(layer);  // the caller has seen to it that no line is cut
+    const size_t beams = listing.beams.size();
+    std::vector<Line> lines(layer.pool_h * beams);
+    std::vector<std::vector<Rows<W>>> sources(layer.pool_h * layer.pool_w);
+    std::vector<int> window;
+    for (int64_t l = layer.first * layer.out_h; l < layer.last * layer.out_h; l++) {
+        const int top = (int)(l % layer.out_h) * layer.pool_stride_h - layer.pool_pad_h;
+        for (int a = 0; a < layer.pool_h; a++) {
+            const int y = top + a * layer.pool_dilation_h;
+            for (size_t b = 0; b < beams && 0 <= y && y < layer.line_h; b++)
+                listing.list_line(listing.beams[b], l / layer.out_h, y, 0, lines[a * beams + b]);
+        }
+        for (int first = 0; first < layer.neurons; first += tile)
+            for (int px = 0; px < layer.out_w; px++) {
+                window.clear();
+                for (int j = 0; j < layer.pool_h * layer.pool_w; j++) {
+                    const int a = j / layer.pool_w, y = top + a * layer.pool_dilation_h;
+                    const int x = px * layer.pool_stride_w - layer.pool_pad_w + j % layer.pool_w * layer.pool_dilation_w;
+                    if (y < 0 || y >= layer.line_h || x < 0 || x >= layer.line_w) continue;
+                    seen_from<W, tile>(x, layer, listing, lines.data() + a * beams, first, sources[window.size()]);
+                    window.push_back(j);
+                }
+                run_tile<W, V, law, tile, together>(layer, listing.slots, sources, window, l * layer.out_w + px, first);
+            }
+    }
+}
+
 template <class W, class V, Law law, int tile, int together> void run(const Layer& layer) {
+    if (layer.pool_h) return run_pooled<W, V, law, tile, together>(layer);
     Listing listing(layer);
     const size_t beams = listing.beams.size();
     const int wide = listing.places, in_line = (layer.out_w + wide - 1) / wide;
@@ -540,6 +712,7 @@ template <class V> void run_law(const Layer& layer) {
     if (layer.law == kSubtract) run_tiled<V, kSubtract>(layer);
     else if (layer.law == kZero) run_tiled<V, kZero>(layer);
     else if (layer.law == kGraded) run_tiled<V, kGraded>(layer);
+    else if (layer.law == kAdaptive) run_tiled<Real, kAdaptive>(layer);
     else run_tiled<Int, kDrive>(layer);
 }
 
@@ -569,7 +742,7 @@ inline void add_digits(const uint32_t* add, uint32_t* digit, int64_t plane, int 
 extern "C" {
 
 // Changes whenever a structure or the meaning of an argument does.
-int events_version() { return 2; }
+int events_version() { return 4; }
 
 // What the caller's structures must measure.
 int events_size_of_source() { return sizeof(Source); }
@@ -631,6 +804,13 @@ void events_pack(const float* spikes, int64_t steps, int64_t places, int channel
             to[w] = word;
         }
     }
+}
+
+// How many bits are set.
+int64_t events_count(const uint32_t* bits, int64_t words) {
+    int64_t n = 0;
+    for (int64_t i = 0; i < words; i++) n += __builtin_popcount(bits[i]);
+    return n;
 }
 
 // Add `value` wherever a bit plane is set, to numbers [steps][places][channels].

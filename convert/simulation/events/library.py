@@ -15,7 +15,7 @@ from pathlib import Path
 
 __all__ = ["Layer", "Source", "kernel"]
 
-VERSION = 2
+VERSION = 4
 """Of the interface: `events_version` in events.cpp."""
 
 _BUILDS = ("avx512", "avx2", "plain")
@@ -46,8 +46,12 @@ class Layer(Structure):
         ("base", c_void_p), ("base_step", c_int64), ("base_place", c_int64),
         ("unit", c_double), ("alpha", c_double), ("beta", c_double), ("threshold", c_double), ("quantum", c_double),
         ("v", c_void_p), ("current", c_void_p), ("sent", c_void_p), ("fired", c_void_p),
+        ("rate", c_void_p), ("quanta", c_void_p), ("gains", c_void_p), ("entries", c_int64),
         ("out", c_void_p), ("out_plane", c_int64), ("out_words", c_int32), ("out_word", c_int32),
         ("drive", c_void_p), ("drive_step", c_int64),
+        ("line_h", c_int32), ("line_w", c_int32), ("pool_h", c_int32), ("pool_w", c_int32),
+        ("pool_stride_h", c_int32), ("pool_stride_w", c_int32), ("pool_pad_h", c_int32), ("pool_pad_w", c_int32),
+        ("pool_dilation_h", c_int32), ("pool_dilation_w", c_int32), ("sums", c_void_p), ("currents", c_void_p),
     ]  # fmt: skip
 
 
@@ -85,6 +89,8 @@ def _opened(path: Path) -> ctypes.CDLL | None:
         c_void_p, c_int64, POINTER(c_int32), c_int, c_void_p, c_int64, c_int, c_int64, c_int64, *[c_int] * 10, c_int64,
     ]  # fmt: skip
     library.events_pool.restype = None
+    library.events_count.argtypes = [c_void_p, c_int64]
+    library.events_count.restype = c_int64
     for name in ("events_pack", "events_unpack"):
         function = getattr(library, name)
         function.argtypes = [c_void_p, c_int64, c_int64, c_int, c_float, c_void_p, c_int]

@@ -12,9 +12,10 @@ from convert.neurons.adaptive import AdaptiveNeuron
 from convert.neurons.graded import GradedNeuron, halving
 from convert.neurons.tracking import TrackingNeuron
 from convert.simulation.events.library import kernel
+from convert.simulation.events.planes import geometry, words_of
 from convert.simulation.events.populations import LAWS, Neurons, Receiver, law_of
 from convert.simulation.events.weights import MOST_ROWS, bits_of, parts_of, reach
-from convert.simulation.events.wiring import Drive, drive_of
+from convert.simulation.events.wiring import Connection, Drive, drive_of
 
 __all__ = ["Plan", "plan_of", "values_of"]
 
@@ -85,6 +86,8 @@ class Plan:
         bound = reach(drive.connections, most)
         if bound * 2.0**bits >= 2**31:
             return None
+        if drive.maximum is not None and _cut(drive):
+            return None
         shape = self.graph[name].shape
         parts = parts_of(drive.connections, shape[0], bits, units)
         return Receiver(shape, drive, parts, bits, bound)
@@ -96,6 +99,17 @@ class Plan:
         op = self.graph[pool].op
         assert isinstance(op, ir.AvgPool)  # by the walk that found it
         return float(math.prod(op.kernel))
+
+
+def _cut(drive: Drive) -> bool:
+    """Whether a line of places has more rows than the kernel can number."""
+    width = geometry(drive.before)[2]
+
+    def rows(c: Connection) -> int:
+        columns = c.dilation[1] * (-(-((width - 1) * c.stride[1] + 1) // c.dilation[1]) + c.weight.shape[3] - 1)
+        return 32 * words_of(geometry(c.shape)[0]) * c.weight.shape[2] * columns
+
+    return max(rows(c) for c in drive.connections) > MOST_ROWS
 
 
 _PLANS: WeakKeyDictionary[SpikingNetwork, Plan] = WeakKeyDictionary()

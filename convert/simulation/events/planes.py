@@ -19,6 +19,10 @@ from convert.simulation.events.library import kernel
 __all__ = ["Planes", "geometry", "packed", "pooled", "words_of"]
 
 
+_ENOUGH = 1 << 14
+"""Words of which to count the bits."""
+
+
 @dataclass(frozen=True, eq=False)
 class Planes:
     """The spikes of a population in a block of steps.
@@ -47,6 +51,14 @@ class Planes:
     def steps(self) -> int:
         """Steps of the block."""
         return self.bits.shape[3]
+
+    def density(self, plane: int) -> float:
+        """Which part of the bits of a plane is set, about: as among its first."""
+        bits, library = self.bits[plane], kernel()
+        assert library is not None  # there are planes
+        words = min(bits.numel(), _ENOUGH)
+        channels = geometry(self.shape)[0]
+        return float(library.events_count(bits.data_ptr(), words)) / max(1, words * channels // bits.shape[-1])
 
     def unpacked(self) -> Tensor:
         """The values in quanta, (steps, batch, *shape) in float32, channels innermost in memory."""

@@ -18,20 +18,24 @@ from torch import Tensor
 
 from convert.lattice import fraction_bits
 from convert.network import Site
+from convert.neurons.adaptive import AdaptiveNeuron
 from convert.neurons.graded import GradedNeuron, halving
 from convert.neurons.hard_reset import HardResetNeuron
 from convert.neurons.leaky import LeakyNeuron, decay
 from convert.simulation.events.library import Layer, Source, kernel
 from convert.simulation.events.planes import Planes, geometry, words_of
 from convert.simulation.events.weights import Part, listed_level
-from convert.simulation.events.wiring import Drive
+from convert.simulation.events.wiring import Connection, Drive
 
 __all__ = ["LAWS", "Neurons", "Population", "Receiver", "law_of"]
 
-LAWS = {LeakyNeuron: 1, HardResetNeuron: 2, GradedNeuron: 3}
+LAWS = {LeakyNeuron: 1, HardResetNeuron: 2, GradedNeuron: 3, AdaptiveNeuron: 4}
 """Neurons that the kernel knows -> `Law` of events.cpp."""
 
 _DRIVE = 0
+
+_APART = 16
+"""Rows that are added in the time that one more level costs at one place in one step, about."""
 
 
 def law_of(site: Site) -> int | None:
@@ -65,6 +69,14 @@ class Receiver:
         """Neurons at each place, with those that fill the last word."""
         return 32 * words_of(geometry(self.shape)[0])
 
+    def window(self) -> dict[str, tuple[int, int]]:
+        """Of the max pooling: the kernel's names -> (height, width)."""
+        op = self.drive.maximum
+        assert op is not None  # the caller has asked
+        found = {"pool": op.kernel, "pool_stride": op.stride, "pool_dilation": op.dilation, "pool_pad": op.padding}
+        first = {"pool_pad": 0}  # of an image of one line
+        return {k: (v[0], v[1]) if len(v) == 2 else (first.get(k, 1), v[0]) for k, v in found.items()}
+
     def drives(self, planes: Mapping[tuple[str, str | None], Planes], batch: int, steps: int) -> Tensor:
         """The sum of the weights of the spikes of each step, without bias: (steps, batch, *shape) in float64."""
         channels, height, width = geometry(self.shape)
@@ -78,6 +90,12 @@ class Receiver:
         image = out[..., :channels].unflatten(2, (height, width)).movedim(-1, 2).double().mul_(2.0**-self.bits)
         return image.reshape(steps, batch, *self.shape)
 
+    def _rare(self, spikes: Planes, plane: int, connection: Connection) -> bool:
+        """Whether it costs less to list the spikes of a plane as often as they are worth than to add them apart."""
+        level = spikes.levels[plane]
+        inputs = connection.weight.shape[1:].numel()
+        return level == 0 or (2**level - 1) * inputs * spikes.density(plane) < _APART
+
     def layer(self, part: Part, planes: Mapping[tuple[str, str | None], Planes], batch: int, steps: int) -> Layer:
         """The kernel's argument for `part`, as far as it does not depend on the neurons."""
         _, height, width = geometry(self.shape)
@@ -86,7 +104,7 @@ class Receiver:
             spikes = planes[c.source, c.pool]
             in_h, in_w = geometry(spikes.shape)[1:]
             for p, (level, negative) in enumerate(zip(spikes.levels, spikes.negative, strict=True)):
-                listed = level <= listed_level(c)
+                listed = level <= listed_level(c) and self._rare(spikes, p, c)
                 found.append(
                     Source(
                         spikes.bits[p].data_ptr(), in_h, in_w, spikes.bits.shape[-1], *part.words[i],
@@ -101,6 +119,12 @@ class Receiver:
             weight_bytes=part.weight.element_size(), together=part.together, tile=part.tile,
         )  # fmt: skip
         layer.sources = (Source * len(found))(*found)
+        layer.line_h, layer.line_w = height, width
+        if self.drive.maximum is not None:
+            layer.line_h, layer.line_w = geometry(self.drive.before)[1:]
+            for name, sizes in self.window().items():
+                setattr(layer, f"{name}_h", sizes[0])
+                setattr(layer, f"{name}_w", sizes[1])
         return layer
 
 
@@ -119,7 +143,7 @@ class Neurons:
 
     @cached_property
     def decays(self) -> tuple[float, float]:
-        """alpha of the synapse, beta of the membrane."""
+        """Alpha of the synapse, beta of the membrane."""
         neuron = self.site.neuron
         return decay(self.dt_s, neuron.tau_syn_s), decay(self.dt_s, neuron.tau_mem_s)
 
@@ -128,6 +152,24 @@ class Neurons:
         """Magnitudes of a spike, in quanta."""
         neuron = self.site.neuron
         return neuron.values if isinstance(neuron, GradedNeuron) else (1.0,)
+
+    @cached_property
+    def signed(self) -> bool:
+        """Whether spikes can be negative."""
+        return self.law == LAWS[AdaptiveNeuron] or getattr(self.site.neuron, "takes_back", False)
+
+    @cached_property
+    def quanta(self) -> Tensor:
+        """The table of an adaptive neuron, in float64."""
+        neuron = self.site.neuron
+        return torch.tensor(neuron.quanta if isinstance(neuron, AdaptiveNeuron) else (), dtype=torch.float64)
+
+    def gains(self, start: int, stop: int) -> Tensor:
+        """Weight of the newest spike in an adaptive neuron's rate, in each of the steps start + 1 .. stop."""
+        neuron = self.site.neuron
+        steps = range(start + 1, stop + 1)
+        gains = [neuron.gain(t, self.dt_s) for t in steps] if isinstance(neuron, AdaptiveNeuron) else []
+        return torch.tensor(gains, dtype=torch.float64)
 
     @cached_property
     def room(self) -> tuple[int, int]:
@@ -157,10 +199,18 @@ class Neurons:
         """Steps for which membrane, drive and all that is sent are whole numbers of lattice units within 32 bits."""
         receiver, (alpha, beta) = self.receiver, self.decays
         on_lattice = (fraction_bits(t, receiver.bits) is not None for t in (self.site.initial, receiver.drive.bias))
-        if beta != 1 or alpha or receiver.drive.constant or not all(on_lattice):
+        if not self.site.neuron.on_lattice or beta != 1 or alpha or receiver.drive.constant or not all(on_lattice):
             return 0
         step = max(receiver.bound + float(receiver.drive.bias.abs().max()), 1.0)
         return int((2.0 ** (31 - receiver.bits) - float(self.site.initial.abs().max())) / step) - 2
+
+    def bytes_per_sample(self, steps: int) -> int:
+        """Of the state, and of the spikes of a block of `steps`, with what they are pooled to."""
+        arrays = 2 + 2 * (self.law >= LAWS[GradedNeuron]) + 2 * (self.decays != (0.0, 1.0)) + 2  # what comes out, too
+        if self.receiver.drive.maximum is not None:
+            arrays += 2 * math.prod(self.receiver.window()["pool"])
+        planes = len(self.values) * (2 if self.signed else 1) * 3
+        return math.prod(self.room) * ((4 if self.most_steps else 8) * arrays + planes * steps // 8)
 
 
 @dataclass(eq=False)
@@ -181,6 +231,7 @@ class Population:
     steps: int
     state: dict[str, Tensor] = field(init=False)
     left: Tensor = field(init=False)
+    done: int = 0
 
     def __post_init__(self) -> None:
         """Choose the membrane's type, and start."""
@@ -195,9 +246,16 @@ class Population:
         if neurons.initial is not None:
             v += (neurons.initial * self.quantum).to(kind)
         self.state = {"v": v, "sent": torch.zeros(room, dtype=kind)}
-        if neurons.law == LAWS[GradedNeuron]:
+        if neurons.law in (LAWS[GradedNeuron], LAWS[AdaptiveNeuron]):
             self.state["fired"] = torch.zeros(room, dtype=kind)
+        if neurons.law == LAWS[AdaptiveNeuron]:
+            self.state["rate"] = torch.zeros(room, dtype=kind)
         self.resting, self.stride = self._resting(kind)
+        if receiver.drive.maximum is not None:
+            window = math.prod(receiver.window()["pool"])
+            self.state["sums"] = torch.zeros((*room[:2], window, room[2]), dtype=kind)
+            if neurons.decays[0]:
+                self.state["currents"] = torch.zeros((*room[:2], window, room[2]), dtype=kind) + self.resting
         if self.real and neurons.decays != (0.0, 1.0):  # the synaptic current starts at the value at rest
             self.state["current"] = torch.zeros(room, dtype=torch.float64) + self.resting
 
@@ -213,8 +271,8 @@ class Population:
 
     def run(self, planes: Mapping[tuple[str, str | None], Planes], steps: int) -> Planes:
         """The spikes of a block of steps."""
-        receiver, neurons = self.receiver, self.neurons
-        signed = getattr(neurons.site.neuron, "takes_back", False)
+        receiver, neurons, signed = self.receiver, self.neurons, self.neurons.signed
+        quanta, gains = neurons.quanta, neurons.gains(self.done, self.done + steps)
         _, height, width = geometry(receiver.shape)
         levels = range(len(neurons.values))[::-1]
         count = len(levels) * (2 if signed else 1)
@@ -230,10 +288,12 @@ class Population:
             layer.threshold, layer.quantum = threshold if self.real else math.ceil(threshold), self.quantum
             for name, tensor in self.state.items():
                 setattr(layer, name, tensor.data_ptr() + at)
+            layer.quanta, layer.gains, layer.entries = quanta.data_ptr(), gains.data_ptr(), len(quanta)
             layer.out, layer.out_plane = out.data_ptr(), out.stride(0)
             layer.out_words, layer.out_word = words, part.first // 32
             _run(layer)
         both = (*levels, *levels) if signed else tuple(levels)
+        self.done += steps
         negative = tuple(i >= len(levels) for i in range(count))
         return Planes(out, both, negative, min(neurons.values), receiver.shape)
 

@@ -7,7 +7,7 @@ The drive of a node is written as
 where a connection is a convolution: a linear layer on a flattened image is one whose window is the whole image, a
 gain on an identity path one of 1x1 with a group for each channel. Sum pooling in front of the weights belongs to the
 connection, as do a border of zeros and the place of the source in a concatenation. Anything else has no such
-form, and `drive_of` returns None.
+form, and `drive_of` returns None. In front of neurons there may be a max pooling of that.
 """
 
 from __future__ import annotations
@@ -53,11 +53,19 @@ class Connection:
 
 @dataclass(frozen=True, eq=False)
 class Drive:
-    """Connections, a bias (neurons,) in float64, and the nodes constant in time that are added."""
+    """Connections, a bias (neurons,) in float64, and the nodes constant in time that are added.
+
+    Parameters
+    ----------
+    maximum : MaxPool, optional
+        Over windows of their sum, which is of the shape `before`.
+    """
 
     connections: tuple[Connection, ...]
     bias: Tensor
     constant: tuple[str, ...] = ()
+    maximum: ir.MaxPool | None = None
+    before: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -73,7 +81,14 @@ class _Seen:
 
 def drive_of(graph: Graph, name: str, populations: Collection[str], constant: Collection[str]) -> Drive | None:
     """What the node `name` carries, as connections from `populations`; None where it has no such form."""
-    return _Walk(graph, populations, constant).drive(graph[name])
+    walk, node = _Walk(graph, populations, constant), graph[name]
+    if not isinstance(node.op, ir.MaxPool) or name in constant:
+        return walk.drive(node)
+    source = graph[node.inputs[0]]
+    inner = walk.drive(source)
+    if inner is None or inner.constant or not inner.connections:
+        return None
+    return replace(inner, maximum=node.op, before=source.shape)
 
 
 class _Walk:

@@ -240,7 +240,7 @@ def test_samples_of_another_shape_are_refused(run):
 def test_a_batch_fits_the_memory_it_is_given():
     network, _ = converted("tanh")  # its widest node holds 12 values
     one = 12 * 16 * 4 * 8
-    assert [batch_within(network, n) for n in (0, one, 10 * one, 10 * one + 1)] == [1, 1, 10, 10]
+    assert [batch_within(network, n, "dense") for n in (0, one, 10 * one, 10 * one + 1)] == [1, 1, 10, 10]
 
 
 @pytest.mark.parametrize(

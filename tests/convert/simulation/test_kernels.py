@@ -7,6 +7,7 @@ from convert.graph.ir import Curve, LeakyRelu, MaxPool
 from convert.graph.semantics import apply
 from convert.network import Site
 from convert.neurons.adaptive import AdaptiveNeuron, constant_quantum
+from convert.neurons.burst import BurstNeuron
 from convert.neurons.differential import DifferentialNeuron, reciprocal
 from convert.neurons.families import make_neuron
 from convert.neurons.graded import GradedNeuron, halving
@@ -20,6 +21,7 @@ LAWS = [
     GradedNeuron(math.inf, 0.0), GradedNeuron(20e-3, 0.0, values=halving(4)), HardResetNeuron(math.inf, 0.0),
     GradedNeuron(math.inf, 0.0, takes_back=False), AdaptiveNeuron(20e-3, 0.0),
     AdaptiveNeuron(math.inf, 0.0, quanta=constant_quantum()),
+    BurstNeuron(math.inf, 0.0, most=3), BurstNeuron(20e-3, 0.0, 1.0, most=2),
     make_neuron(Curve("gelu"), 20e-3, 0.0), make_neuron(Curve("centred_sigmoid"), math.inf, 0.0),
     make_neuron(LeakyRelu(torch.tensor([0.25])), 20e-3, 0.0), DifferentialNeuron(),
     DifferentialNeuron(v_threshold=0.9, values=halving(4), ceiling=1.0),

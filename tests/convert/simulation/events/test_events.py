@@ -131,6 +131,45 @@ def test_windows_of_any_shape_agree(channels, out, kernel, stride, padding, dila
     assert_equal(network, x, 9)
 
 
+@settings(max_examples=40, deadline=None)
+@given(
+    channels=st.sampled_from([3, 33]), out=st.sampled_from([5, 64, 70]), law=st.sampled_from(LAWS),
+    neuron=st.sampled_from(["if", "lif", "seed"]), kernel=st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    stride=st.tuples(st.integers(1, 3), st.integers(1, 3)), padded=st.booleans(), dilation=st.integers(1, 2),
+    conv=st.sampled_from([(1, 1, 0), (3, 1, 1), (3, 2, 0)]), seed=st.integers(0, 1000),
+)  # fmt: skip
+def test_maxima_of_any_window_agree(channels, out, law, neuron, kernel, stride, padded, dilation, conv, seed):
+    """Whole numbers or not, windows that overlap or leave gaps, over blocks of steps that do not fit."""
+    pool = nn.MaxPool2d(kernel, stride, tuple(k // 2 for k in kernel) if padded else 0, dilation)
+    module = nn.Sequential(nn.Conv2d(1, channels, 1), nn.ReLU(), nn.Conv2d(channels, out, *conv), nn.ReLU(), pool)
+    network, x = spiking(module, (1, 13, 14), law, neuron, seed=seed, batch=2)
+    signs = torch.randn(x.shape, generator=torch.Generator().manual_seed(seed))
+    assert set(engines_of(network).values()) == {"events"}
+    assert_equal(network, x * signs, 9, (2, 3, 9))
+
+
+def test_maxima_of_every_build_agree(build):
+    for name in ("max pool", "max pool 1d", "max pool, overlapping", "max pool of the drive"):
+        for neuron in ("if", "lif", "seed"):
+            for code in ("constant", "poisson"):
+                network, x = converted(name, neuron, input_code=code)
+                assert_equal(network, x[:3], 37, (1, 5, 32, 33, 37))
+
+
+@pytest.mark.parametrize("neuron", ["if", "lif", "seed"])
+@pytest.mark.parametrize("activation", [nn.Tanh, nn.Hardtanh])
+def test_adaptive_neurons_agree_in_every_build(build, activation, neuron):
+    """Spikes of both signs, pooled and not, with a table of quanta; and a maximum in front of them."""
+    module = nn.Sequential(
+        nn.Conv2d(2, 40, 3, padding=1), activation(), nn.AvgPool2d(2), nn.Conv2d(40, 70, 3), activation(),
+        nn.MaxPool2d(2), nn.Flatten(), nn.Linear(70, 33), activation(), nn.Linear(33, 5),
+    )  # fmt: skip
+    network, x = spiking(module, (2, 8, 8), neuron=neuron)
+    found = assert_equal(network, 4 * x - 3, 150, (7, 33, 150))
+    assert set(engines_of(network).values()) == {"events"}
+    assert any(float(counts.min()) < 0 < float(counts.max()) for counts in found.counts.values())
+
+
 @pytest.mark.parametrize("scale", [1e-3, 1.0, 30.0])
 def test_large_and_small_weights_agree(build, scale):
     """Weights beyond 16 bits take another path."""
@@ -188,8 +227,7 @@ def test_flat_spikes_come_back_in_their_shape():
 
 
 def test_what_has_no_connections_runs_densely_and_is_said_to():
-    assert set(engines_of(converted("tanh")[0]).values()) == {"dense"}
-    assert set(engines_of(converted("max pool")[0]).values()) == {"dense", "events"}
+    assert set(engines_of(converted("max pool after average")[0]).values()) == {"dense", "events"}
     assert set(engines_of(converted("mlp")[0], "dense").values()) == {"dense"}
 
 

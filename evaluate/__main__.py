@@ -1,0 +1,160 @@
+"""The command line of the room: `python -m evaluate bench`.
+
+Exit status: 0 good, 1 a bug, 2 the user's input, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from convert.errors import ConvertError
+from evaluate.benchmarks.request import DEFAULT_NETWORKS, SCALINGS, BenchmarkRequest, Case
+from evaluate.benchmarks.running import claim_folder, run_benchmark
+from evaluate.benchmarks.table import benchmark_text
+from evaluate.contenders.peers import PEERS
+from evaluate.errors import BenchmarkError, EvaluateError
+from zoo.errors import ZooError
+
+__all__ = ["app", "bench", "main"]
+
+app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False, no_args_is_help=True)
+notice = Console(stderr=True, highlight=False)
+
+BENCH = """Examples:
+
+\b
+  python -m evaluate bench
+      three networks at T = 8 and 32 with one thread and two: both engines, and the peers that are installed
+
+\b
+  python -m evaluate bench --networks digits-relu --threads 1 --repeats 5
+      a look, in seconds
+
+\b
+  python -m evaluate bench --networks mlp-784-1200-1200-10 --scaling steps,batch,width,rate --threads 1
+      how the ratio grows with each of them, the others held
+
+\b
+  python -m evaluate bench --networks fashion-cnn-relu,fashion-resnet20 --engines events --peers none --out fast.snn
+      our events engine alone, another folder
+
+\b
+  python -m reports render bench.snn
+      the page with tables and figures
+
+Each case runs in a process of its own; nothing else should use the machine meanwhile. Ctrl-C keeps the finished cases.
+Exit status: 0 good, 2 refused, 130 interrupted."""
+
+NETWORKS = (
+    "Of the zoo (python -m zoo list), vgg16-32x32, or a perceptron such as mlp-784-1200-1200-10; "
+    "the last two have random weights."
+)
+SCALING = f"Vary these alone, in place of the grid: {', '.join(SCALINGS)}; at the last of --steps and --batch."
+
+
+@app.callback(epilog="Example: python -m evaluate bench --networks digits-relu --threads 1")
+def main() -> None:
+    """Measure: how good, how fast, how costly is a spiking network? Writes run files."""
+
+
+@app.command("bench", epilog=BENCH)
+def bench(
+    networks: Annotated[str, typer.Option(metavar="NAME,...", help=NETWORKS)] = ",".join(DEFAULT_NETWORKS),
+    steps: Annotated[str, typer.Option(metavar="N,...", help="Steps T.")] = "8,32",
+    batch: Annotated[
+        str | None, typer.Option(metavar="N,...", help="Samples at a time; by default what suits each network.")
+    ] = None,
+    threads: Annotated[str, typer.Option(metavar="N,...", help="Threads; each count in processes of its own.")] = "1,2",
+    repeats: Annotated[int, typer.Option(help="Rounds; in each, every contestant is timed once.")] = 11,
+    engines: Annotated[str, typer.Option(help="Of ours: dense, events.")] = "dense,events",
+    peers: Annotated[
+        str | None, typer.Option(help=f"{', '.join(PEERS)} or none; by default those that are installed.")
+    ] = None,
+    neuron: Annotated[str, typer.Option(help="if, lif or seed; the peers' is always their own.")] = "if",
+    scaling: Annotated[str | None, typer.Option(metavar="NAME,...", help=SCALING)] = None,
+    seed: Annotated[int, typer.Option(help="For random weights, noise and the draw of calibration samples.")] = 0,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the run file.")] = Path("bench.snn"),
+    json_output: Annotated[bool, typer.Option("--json", help="Print the run file instead of the table.")] = False,
+) -> None:
+    """Time the simulation: engines and other converters against the ANN's forward pass, on the same samples.
+
+    Interleaved rounds, medians with intervals, as ratios, with the firing rate of every case. Writes run.json.
+    """
+    bars = _Bars()
+    try:
+        request = BenchmarkRequest(
+            _names(networks), _integers("--steps", steps), _integers("--batch", batch or ""),
+            _integers("--threads", threads), repeats, _names(engines),
+            None if peers is None else () if peers == "none" else _names(peers), neuron, _names(scaling or ""), seed,
+            shlex.join(["python", "-m", "evaluate", *sys.argv[1:]]),
+        )  # fmt: skip
+        path = claim_folder(out)
+        with bars.progress:
+            run = run_benchmark(request, path, bars.begin)
+    except (ConvertError, ZooError, EvaluateError) as error:
+        _fail(str(error))
+    except KeyboardInterrupt:
+        cases = "1 case is" if bars.finished == 1 else f"{bars.finished} cases are"
+        kept = f"{cases} kept in {out / 'run.json'}" if bars.finished else "nothing was written"
+        notice.print(f"evaluate: interrupted; {kept}", markup=False, soft_wrap=True)
+        raise SystemExit(130) from None
+    sys.stdout.write(run.to_json() if json_output else f"{benchmark_text(run)}\nRun file: {path}\n")
+
+
+def _names(text: str) -> tuple[str, ...]:
+    """The parts between commas, each once."""
+    return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+
+
+def _integers(option: str, text: str) -> tuple[int, ...]:
+    try:
+        return tuple(dict.fromkeys(int(part) for part in _names(text)))
+    except ValueError:
+        raise BenchmarkError(f"{option}: got {text!r}; expected whole numbers separated by commas") from None
+
+
+def _fail(message: str) -> NoReturn:
+    notice.print(f"evaluate: {message}", markup=False, soft_wrap=True)
+    raise SystemExit(2) from None
+
+
+class _Bars:
+    """Bars on standard error: one for the cases, one for what runs in the case."""
+
+    def __init__(self) -> None:
+        columns = (TextColumn("{task.description}"), BarColumn(bar_width=20), MofNCompleteColumn(), TimeElapsedColumn(),
+                   TextColumn("left"), TimeRemainingColumn())  # fmt: skip
+        self.progress = Progress(*columns, console=notice, transient=True)
+        self.cases = self.progress.add_task("cases", total=None)
+        self.inner = self.progress.add_task("starting", total=None)
+        self.finished = 0
+
+    def begin(self, finished: int, total: int, case: Case) -> Callable[[str, int, int], None]:
+        """The next case begins; what is returned moves its own bar."""
+        self.finished = finished
+        self.progress.update(self.cases, completed=finished, total=total)
+        self.progress.reset(self.inner, total=None, description=f"{case.label}: starting")
+        return partial(self._advance, case.label)
+
+    def _advance(self, label: str, what: str, done: int, total: int) -> None:
+        self.progress.update(self.inner, description=f"{label}: {what}", completed=done, total=total or None)
+
+
+if __name__ == "__main__":
+    app(prog_name="python -m evaluate")
