@@ -153,6 +153,16 @@ def refuse_unpredictable(network: SpikingNetwork, asked: Plan) -> None:
             f"--predict: got {', '.join(hybrid)}, computed in floating point from running means; expected neurons and "
             "synapses alone, no error of a prediction is known for these: leave --predict out"
         )
+    if network.code == "radix":
+        raise EvaluateError(
+            "--predict: got the radix code, in which a layer waits for the one before it; expected another recipe: no "
+            "step before the last period has an answer, and from then on it is that of its quantised network"
+        )
+    if network.look_ahead:
+        raise EvaluateError(
+            "--predict: got --look-ahead, which tries neurons in simulation to start some of them anew; expected none: "
+            "leave one of them out"
+        )
     if asked.tasks[0].kind == "regression":
         raise EvaluateError(
             "--predict: got a network whose answers are numbers; expected classes or labels, whose accuracy is "

@@ -2,8 +2,8 @@
 
     python -m evaluate.prediction_errors [--networks NAME,...] [--out FILE]
 
-converts each network by each recipe, predicts and simulates the same samples, and writes both in one table. Entries of
-the file for other networks are kept. Nothing in a prediction is fitted to these numbers.
+converts each network by each recipe, predicts and simulates the same samples, and writes both in one table. An entry
+replaces that of the same recipe and network; the others are kept. Nothing in a prediction is fitted to these numbers.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import math
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -24,7 +24,7 @@ __all__ = ["FILE", "KnownError", "Measured", "RecipeErrors", "known_errors", "me
 
 FILE = Path(__file__).with_name("prediction.toml")
 
-NETWORKS = {"digits-relu": 500, "digits-tanh": 500, "fashion-cnn-relu": 200, "fashion-cnn-tanh": 200}
+NETWORKS = {"digits-relu": 500, "digits-tanh": 500, "fashion-cnn-relu": 100, "fashion-cnn-tanh": 100}
 """Networks of the zoo, and how many samples of each."""
 
 STEPS = (4, 8, 16, 32)
@@ -134,32 +134,36 @@ def written(rows: Iterable[Measured], commit: str) -> str:
     return "\n".join(lines)
 
 
-def measure_network(network: str, samples: int, recipes: Sequence[str], steps: Sequence[int] = STEPS) -> list[Measured]:
-    """Predict and simulate `network` by each of `recipes`; those that cannot convert it are left out."""
+def measure_network(
+    network: str, samples: int, recipes: Sequence[str], steps: Sequence[int] = STEPS
+) -> Iterator[Measured]:
+    """Predict and simulate `network` by each of `recipes`; those that cannot convert it, or be predicted, are left out.
+
+    Each entry comes as soon as it is known.
+    """
     from convert.errors import ConvertError
     from convert.recipes import recipe
+    from evaluate.errors import EvaluateError
     from evaluate.job import Request, prepare, run_prepared
     from evaluate.prediction import predict
 
-    found = []
     for name in recipes:
         request = Request(f"zoo:{network}", recipe(name).config(16), steps=tuple(steps), limit=samples,
                           calibration_samples=_CALIBRATED_ON)  # fmt: skip
         try:
             prepared = prepare(request)
-        except ConvertError:
+            said = predict(prepared.conversion, prepared.inputs.x, steps, prepared.asked)
+        except (ConvertError, EvaluateError):
             continue
         run = run_prepared(request, prepared)
-        said = predict(prepared.conversion, prepared.inputs.x, steps, prepared.asked)
         points: list[dict[str, Any]] = [
             [row for row in run.curves["steps"] if row["steps"] <= t][-1] for t in steps
         ]  # an exact network that is at rest stays as it is
-        found.append(Measured(
+        yield Measured(
             name, network, len(prepared.inputs.x), tuple(steps),
             tuple(point["accuracy"] for point in points), tuple(p.accuracy or 0.0 for p in said.points),
             tuple(point["spikes_per_neuron"] for point in points), tuple(p.spikes_per_neuron for p in said.points),
-        ))  # fmt: skip
-    return found
+        )  # fmt: skip
 
 
 def _main() -> None:
@@ -170,9 +174,9 @@ def _main() -> None:
     parser.add_argument("--out", type=Path, default=FILE)
     given = parser.parse_args()
     for network in given.networks.split(","):
-        new = measure_network(network, NETWORKS[network], list(RECIPES))
-        rows = [row for row in read(given.out) if row.network != network] + new
-        write_atomically(given.out, written(rows, (environment()["git"] or {}).get("commit", "unknown")).encode())
+        for new in measure_network(network, NETWORKS[network], list(RECIPES)):
+            rows = [row for row in read(given.out) if (row.network, row.recipe) != (network, new.recipe)] + [new]
+            write_atomically(given.out, written(rows, (environment()["git"] or {}).get("commit", "unknown")).encode())
 
 
 if __name__ == "__main__":

@@ -231,7 +231,9 @@ class Surrogate:
             return (rate * (1 - rate)).mean(0, keepdim=True) * (self.end - self.begin) / self.parts
         if node.name in self.network.sites:
             rate = self._lane("raw", node.name).abs()
-            uneven = ((rate > 0) & (rate < 1)).float().mean(0, keepdim=True) * _ROUNDING
+            uneven = ((rate > 0) & (rate < self.network.sites[node.name].neuron.largest)).float().mean(
+                0, keepdim=True
+            ) * _ROUNDING
             return (uneven + self.flicker.get(node.name, 0.0)) * _unit(self.network, node.name) ** 2
         return spread_of(node, [self._spread(self.graph[name]) for name in node.inputs])
 

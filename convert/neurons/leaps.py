@@ -7,6 +7,7 @@ leaky                the first spike after t_1 = ln((D - v) / (D - V_th)) / -ln(
                      P = ln((D - c + 1) / (D - c)) / -ln(beta) steps, c = V_th + d / 2: in steps of finite length V
                      passes the threshold by d / 2 on average, and the leak takes its part of that; none if D < V_th
 reset to zero        one every ceil(V_th / d) steps (leaky: ceil(ln(D / (D - V_th)) / -ln(beta)))
+burst                the same with up to n in a step
 signed, graded       the same in units of the least value u, of both signs, down to the credit
 adaptive             s q(r) = v + k d, with r the mean of the rates before and after; solved by iteration
 tracking             s = (n f(A / n) / lam - beta^k S) k / g, g = (1 - beta^k) / (1 - beta): what the curve asks for
@@ -27,6 +28,7 @@ import torch
 from torch import Tensor
 
 from convert.neurons.adaptive import AdaptiveNeuron, AdaptiveState
+from convert.neurons.burst import BurstNeuron
 from convert.neurons.counting import Counting, CountingNeuron
 from convert.neurons.differential import DifferentialNeuron, DifferentialState
 from convert.neurons.graded import GradedNeuron, GradedState
@@ -78,7 +80,7 @@ def _single(neuron: LeakyNeuron, state: Any, drive: Tensor, dt_s: float, thresho
     else:
         after, spikes = neuron.step(state, drive, quantum, dt_s)
     value = spikes + state.credit if isinstance(neuron, DifferentialNeuron) else spikes
-    return after, value, (spikes != 0).to(drive.dtype)
+    return after, value, neuron.spikes_in(spikes).to(drive.dtype)
 
 
 def _fired(v: Tensor, d: Tensor, k: int, beta: float, v_threshold: float, most: float = 1.0) -> tuple[Tensor, Tensor]:
@@ -107,7 +109,8 @@ def _fired(v: Tensor, d: Tensor, k: int, beta: float, v_threshold: float, most: 
 
 
 def _leaky(neuron: LeakyNeuron, state: LeakyState, d: Tensor, k: int, beta: float) -> Leap:
-    s, v = _fired(state.v, d, k, beta, neuron.v_threshold)
+    most = neuron.most if isinstance(neuron, BurstNeuron) else 1
+    s, v = _fired(state.v, d, k, beta, neuron.v_threshold, most)
     return LeakyState(v), s, s
 
 

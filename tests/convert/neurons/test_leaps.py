@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from convert.graph import ir
+from convert.neurons.burst import BurstNeuron
 from convert.neurons.counting import CountingNeuron, half_steps
 from convert.neurons.differential import DifferentialNeuron
 from convert.neurons.families import FAMILIES, make_neuron
@@ -23,6 +24,7 @@ NEURONS = {
     "leaky": LeakyNeuron(0.02, 0.0),
     "adaptive": make_neuron(ir.Tanh(), 0.02, 0.0),
     "graded": GradedNeuron(**IF, values=halving(4)),
+    "burst": BurstNeuron(**IF, most=3),
     "hard-reset": HardResetNeuron(**IF),
     "two-slope": make_neuron(ir.LeakyRelu(torch.tensor([0.25])), 0.02, 0.0),
     "curve": make_neuron(ir.Curve("gelu"), 0.02, 0.0),
@@ -51,7 +53,7 @@ def test_every_family_leaps():
     for neuron in NEURONS.values():
         state, total, spikes = leapt(neuron, DRIVES, 7)
         assert type(state) is type(neuron.start(DRIVES))
-        assert torch.isfinite(total).all() and (spikes >= 0).all() and (spikes <= 7).all()
+        assert torch.isfinite(total).all() and (spikes >= 0).all() and (spikes <= 7 * neuron.largest).all()
 
 
 @pytest.mark.parametrize("name", [n for n in NEURONS if n != "differential"])
@@ -60,7 +62,7 @@ def test_a_leap_of_one_step_is_the_step(name):
     state, total, spikes = leapt(neuron, DRIVES, 1)
     more = (ONE,) if name in ("two-slope", "curve") else ()
     after, fired = neuron.step(neuron.start(torch.zeros_like(DRIVES)), DRIVES, ONE, DT_S, *more)
-    assert torch.equal(total, fired) and torch.equal(spikes, (fired != 0).double())
+    assert torch.equal(total, fired) and torch.equal(spikes, neuron.spikes_in(fired).double())
     for ours, theirs in zip(vars(state).values(), vars(after).values(), strict=True):
         assert torch.equal(torch.as_tensor(ours), torch.as_tensor(theirs))
 
@@ -104,6 +106,13 @@ def test_a_leaky_neuron_is_right_on_average():
 def test_reset_to_zero_at_constant_drive_is_exact(drive, steps):
     d = torch.tensor([drive / 2**10], dtype=torch.float64)
     assert torch.equal(leapt(HardResetNeuron(**IF), d, steps)[1], stepped(HardResetNeuron(**IF), d, steps)[1])
+
+
+@settings(max_examples=100, deadline=None)
+@given(drive=st.integers(-(2**10), 2**12), steps=st.integers(2, 40))
+def test_a_bursting_neuron_at_constant_drive_is_exact(drive, steps):
+    d = torch.tensor([drive / 2**10], dtype=torch.float64)
+    assert torch.equal(leapt(NEURONS["burst"], d, steps)[1], stepped(NEURONS["burst"], d, steps)[1])
 
 
 @pytest.mark.parametrize(("name", "within"), [("graded", 0.25), ("two-slope", 2), ("curve", 2), ("adaptive", 2)])
