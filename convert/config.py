@@ -42,7 +42,8 @@ class ConvertConfig:
     percentile : float
         In percent, for the rule of this name.
     mse_steps : int
-        The number of steps whose staircase the rule `mse` fits.
+        The number of steps whose staircase the rules `mse` and `iteration` fit; with a leak, at most the number of
+        rates that it leaves, 1 / (1 - beta).
     granularity : {"layer", "channel", "neuron"}
         What one threshold is for; where weights are shared over places, "neuron" means each channel.
     potential_steps : int

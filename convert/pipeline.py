@@ -21,7 +21,7 @@ from convert.normalisation.calibration import calibrate_biases, calibrate_potent
 from convert.normalisation.granularity import neuron_wise
 from convert.normalisation.moments import remembered
 from convert.normalisation.quantisation import evened, quantise, quantise_in_digits
-from convert.normalisation.resolution import resolution, unresolved
+from convert.normalisation.resolution import levels, resolution, unresolved
 from convert.normalisation.rules import Threshold, thresholds
 from convert.normalisation.scaling import GAIN, normalise
 from convert.normalisation.spike_norm import spike_norm
@@ -128,7 +128,7 @@ def _without_data(graph: Graph, folded: Graph, config: ConvertConfig, each: froz
 def _fitted(folded: Graph, stats: dict[str, LayerStats], config: ConvertConfig) -> dict[str, Threshold]:
     """Lam of every activation that `stats` tells of; for `spike-norm`, where the search begins."""
     rule = "max" if config.rule == SPIKE_NORM else config.rule
-    steps = config.levels if config.quantised else config.mse_steps
+    steps = config.levels if config.quantised else min(config.mse_steps, levels(config.dt_s, config.taus_s[0]))
     fit = partial(
         thresholds, folded, rule=rule, per_channel=config.granularity != "layer", percentile=config.percentile
     )

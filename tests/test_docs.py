@@ -1,5 +1,7 @@
 """The README is true: its Python runs, its commands parse, its options exist."""
 
+import doctest
+import importlib
 import os
 import re
 import shlex
@@ -9,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+OPTIONAL = {"h5py", "nir", "onnx", "optuna", "sinabs", "skops", "spikingjelly"}
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 COMMANDS = sorted(set(re.findall(r"python -m (convert|zoo|evaluate|reports) ([^\n`|]*)", README)))
@@ -39,3 +42,23 @@ def test_options_named_in_the_readme_exist(room):
         for c in commands
     )
     assert not {option for option in named if option not in text}
+
+
+def modules():
+    for room in ("convert", "zoo", "evaluate", "reports"):
+        for path in sorted((ROOT / room).rglob("*.py")):
+            if ">>>" in path.read_text():
+                yield ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+@pytest.mark.parametrize("name", list(modules()))
+def test_examples_in_docstrings_give_what_they_say(name):
+    try:
+        module = importlib.import_module(name)
+    except ModuleNotFoundError as missing:
+        if missing.name not in OPTIONAL:
+            raise
+        pytest.skip(f"{missing.name} is not installed")
+    done = doctest.testmod(module)
+    assert done.attempted
+    assert not done.failed

@@ -58,7 +58,7 @@ def leaky_rate(drive: float, dt_s: float, tau_mem_s: float, v_threshold: float =
         Charge per step in quanta, which is also the rate that the neuron is meant to have.
 
     >>> round(leaky_rate(0.2, 1e-3, 20e-3), 3)
-    0.199
+    0.204
     """
     if math.isinf(tau_mem_s):
         return max(0.0, drive)

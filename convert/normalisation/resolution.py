@@ -8,6 +8,7 @@ and the rate of one that fires is known to about 1 - beta, however many steps th
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 
 import torch
@@ -17,7 +18,7 @@ from convert.neurons.leaky import decay
 from convert.normalisation.rules import Threshold
 from convert.normalisation.statistics import BINS, LayerStats
 
-__all__ = ["NAMED_FROM", "resolution", "share_below", "unresolved"]
+__all__ = ["NAMED_FROM", "levels", "resolution", "share_below", "unresolved"]
 
 NAMED_FROM = 0.05
 """Share of a layer's activation that is worth a warning: one part in twenty lost to the leak."""
@@ -30,6 +31,18 @@ def resolution(dt_s: float, tau_mem_s: float) -> float:
     (0.049, 0.0)
     """
     return 1 - decay(dt_s, tau_mem_s)
+
+
+def levels(dt_s: float, tau_mem_s: float) -> int:
+    """How many rates a leaky neuron tells apart, 1 / (1 - beta): thresholds are fitted to no finer staircase.
+
+    >>> levels(1e-3, 20e-3), levels(1e-3, 5e-3)
+    (21, 6)
+    >>> levels(1e-3, float("inf")) > 10**9
+    True
+    """
+    fraction = resolution(dt_s, tau_mem_s)
+    return round(1 / fraction) if fraction else sys.maxsize
 
 
 def share_below(stats: LayerStats, threshold: Threshold, rate: float) -> float:

@@ -58,6 +58,6 @@ def reason(operator: str) -> str:
     """The sentence for an ATen operator that has no entry in our tables.
 
     >>> reason("glu")[:44]
-    'an activation without a neuron here; support'
+    'an activation without a neuron here; replace'
     """
     return _REASONS.get(operator, _OTHERS)

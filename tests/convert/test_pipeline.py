@@ -63,6 +63,20 @@ def test_options_of_the_rules_reach_them():
         assert float(b.sum()) < float(a.sum())
 
 
+def test_thresholds_of_leaky_neurons_are_fitted_to_the_rates_that_the_leak_leaves():
+    """1 / (1 - beta) = 6 at 5 ms: more steps do not make quanta finer, and without a leak they do."""
+    model, x = traced("mlp"), samples(network("mlp")[1], 64)
+
+    def lams(**options):
+        found = convert(model, x, ConvertConfig(potential_steps=0, **options)).thresholds
+        return torch.cat([lam.value.flatten() for lam in found.values()])
+
+    of_leak = {"neuron": "lif", "tau_mem_ms": 5.0}
+    assert torch.equal(lams(**of_leak, mse_steps=32), lams(**of_leak, mse_steps=6))
+    assert not torch.equal(lams(**of_leak, mse_steps=32), lams(**of_leak, mse_steps=5))
+    assert not torch.equal(lams(neuron="if", mse_steps=32), lams(neuron="if", mse_steps=6))
+
+
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("steps", [0, 8])
 def test_progress_counts_up_to_the_effort(name, steps):
