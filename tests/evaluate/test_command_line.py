@@ -66,7 +66,10 @@ def test_an_interruption_keeps_the_finished_cases(tmp_path: Path) -> None:
     path = tmp_path / "run.json"
     long = ("--networks", "digits-relu", "--steps", "1,10000", "--batch", "8", "--threads", "1", "--repeats", "20",
             "--engines", "dense", "--peers", "none", "--out", tmp_path)  # fmt: skip
-    running = subprocess.Popen(command("bench", *long), cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    running = subprocess.Popen(
+        command("bench", *long), cwd=ROOT, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip  # a shell starts what runs in the background with SIGINT ignored, and children inherit that
     deadline = time.monotonic() + 120
     while not path.exists() and running.poll() is None and time.monotonic() < deadline:
         time.sleep(0.05)
