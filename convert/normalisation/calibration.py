@@ -24,7 +24,7 @@ from convert.lattice import snap
 from convert.network import SpikingNetwork, upstream
 from convert.normalisation.scaling import GAIN
 from convert.normalisation.statistics import channel_axis
-from convert.simulation.engine import batch_within, simulate
+from convert.simulation.engine import batch_within, simulate, spike_counts
 
 __all__ = ["calibrate_biases", "calibrate_potentials"]
 
@@ -144,11 +144,10 @@ def _shifted(graph: Graph, source: Node, shift: Tensor) -> Graph:
 
 def _surplus(prefix: SpikingNetwork, folded: Graph, node: Node, x: Tensor, steps: int, first: int) -> Tensor:
     """Sum over the samples of spike count minus T a / lam, of the shape of one sample."""
-    result, threshold = (
-        simulate(prefix, x, steps, samples=range(first, first + len(x))),
-        prefix.sites[node.name].threshold,
-    )
+    threshold, samples = prefix.sites[node.name].threshold, range(first, first + len(x))
     analog = run(folded.upstream(node.name), x.double())
     if prefix.code == "differential":  # a train says its last estimate, not its sum
-        return (steps * (result.output[-1] - analog) / threshold).sum(0)
-    return (result.counts[node.name].double() - steps * analog / threshold).sum(0)
+        said = simulate(prefix, x, steps, samples=samples).output[-1]
+        return (steps * (said - analog) / threshold).sum(0)
+    counts = spike_counts(prefix, x, steps, samples=samples)[node.name]
+    return (counts.double() - steps * analog / threshold).sum(0)

@@ -129,17 +129,23 @@ class Run:
                 known[node.name] = zeros if silent else apply(in_type(node, torch.float64).op, *inputs)
         return known
 
-    def advance(self, stop: int) -> Tensor:
-        """Run to step `stop`: sums of the output up to each step since, (steps, batch, *output shape) in float64."""
+    def fire(self, stop: int) -> _Block:
+        """Run to step `stop`, for the spikes alone."""
         block = _Block(self, self.done, stop)
         for node in self.graph:
             if node.name in self.network.sites:
                 block.fire(node)
+        self.done = stop
+        return block
+
+    def advance(self, stop: int) -> Tensor:
+        """Run to step `stop`: sums of the output up to each step since, (steps, batch, *output shape) in float64."""
+        block = self.fire(stop)
         read = block.filtered if self.decodes else block.raw
         raw = block.expanded(read(self.graph.output)).double()
         total = torch.cumsum(raw, dim=0)
         total = total if self.total is None else total + self.total
-        self.total, self.done = total[-1], stop
+        self.total = total[-1]
         return total.cpu()
 
     def keep(self, index: Tensor) -> None:

@@ -27,7 +27,7 @@ from convert.simulation.events.plan import Plan, plan_of
 from convert.simulation.results import Exits, Simulation, check_request, read_out
 from convert.simulation.typed import prepared
 
-__all__ = ["ENGINES", "batch_within", "engines_of", "kernel_is_missing", "simulate", "simulate_until"]
+__all__ = ["ENGINES", "batch_within", "engines_of", "kernel_is_missing", "simulate", "simulate_until", "spike_counts"]
 
 ENGINES = ("auto", "dense", "events")
 """By events wherever the kernel was built and can; by dense layers; by events, or not at all."""
@@ -82,7 +82,7 @@ def simulate(
     def part(begin: int, end: int) -> Simulation:
         return _simulate(Run(network, x[begin:end], steps, seed, numbers[begin:end], device, plan), kept)
 
-    return _joined(_shared(part, _shares(network, len(x), device)))
+    return _joined(_shared(part, _shares(network, plan, len(x), device)))
 
 
 def _simulate(run: Run, kept: tuple[int, ...]) -> Simulation:
@@ -104,6 +104,41 @@ def _stop(run: Run, *asked: int) -> int:
     return min(
         run.steps, run.done + (_BLOCK if run.plan is None else _EVENTS_BLOCK), *(s for s in asked if s > run.done)
     )
+
+
+def spike_counts(
+    network: SpikingNetwork,
+    x: Tensor,
+    steps: int,
+    seed: int = 0,
+    samples: Sequence[int] | None = None,
+    device: str = "cpu",
+    engine: str = "auto",
+) -> dict[str, Tensor]:
+    """The `counts` of `simulate`, without its output at every step: that of a hidden layer takes much room and time.
+
+    Returns
+    -------
+    dict
+        Node -> (batch, *shape): sum of the spikes' values of every neuron after the last step.
+
+    Raises
+    ------
+    ConfigError, InputShapeError, GraphError
+        As `simulate`.
+    """
+    check_request(network, x, steps, None)
+    plan = _ready(network, engine, device)
+    numbers = range(len(x)) if samples is None else samples
+
+    def part(begin: int, end: int) -> dict[str, Tensor]:
+        run = Run(network, x[begin:end], steps, seed, numbers[begin:end], device, plan)
+        while run.done < run.steps:
+            run.fire(_stop(run))
+        return run.counted()
+
+    parts = _shared(part, _shares(network, plan, len(x), device))
+    return {name: torch.cat([counts[name] for counts in parts]) for name in parts[0]}
 
 
 def simulate_until(
@@ -146,7 +181,7 @@ def simulate_until(
     def part(begin: int, end: int) -> Exits:
         return _until(Run(network, x[begin:end], steps, seed, numbers[begin:end], device, plan), finished, every)
 
-    parts = _shared(part, _shares(network, len(x), device))
+    parts = _shared(part, _shares(network, plan, len(x), device))
     return Exits(
         torch.cat([p.output for p in parts]),
         torch.cat([p.steps for p in parts]),
@@ -213,13 +248,16 @@ def _plan(network: SpikingNetwork, engine: str, device: str) -> Plan | None:
     return plan
 
 
-def _shares(network: SpikingNetwork, batch: int, device: str) -> list[tuple[int, int]]:
+def _shares(network: SpikingNetwork, plan: Plan | None, batch: int, device: str) -> list[tuple[int, int]]:
     """The samples of each thread: as many threads as torch is told to use, where samples do not depend on each other.
 
-    In a hybrid network they do, by rounding: a matrix product may add in another order in another batch.
+    In a hybrid network they do, by rounding: a matrix product may add in another order in another batch. Where the
+    kernel runs every population, it shares its loops among torch's threads itself.
     """
     hybrid = any(isinstance(node.op, ir.RUNNING) for node in network.graph)
-    count = 1 if device != "cpu" or hybrid else max(1, min(torch.get_num_threads(), batch))
+    kernel_runs_all = plan is not None and all(plan.population(name) is not None for name in network.sites)
+    alone = device != "cpu" or hybrid or kernel_runs_all
+    count = 1 if alone else max(1, min(torch.get_num_threads(), batch))
     return list(pairwise([batch * i // count for i in range(count + 1)]))
 
 

@@ -23,9 +23,11 @@
 // (pyproject.toml); what differs between them is in the section "lanes".
 
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <cstring>
 #include <limits>
+#include <thread>
 #include <vector>
 
 #if defined(__x86_64__)
@@ -155,7 +157,7 @@ struct Source {
 enum Law : int32_t { kDrive = 0, kSubtract = 1, kZero = 2, kGraded = 3, kAdaptive = 4 };
 
 struct Layer {
-    int64_t first, last;             // samples
+    int64_t first, last;             // rows of places: sample * out_h + y
     int32_t out_h, out_w, steps;
     int32_t neurons, width;          // neurons of each place that are run, a multiple of the tile, and all there are
     const Source* sources;
@@ -229,6 +231,7 @@ struct Line {
 
 constexpr int kMostRows = 65000;    // they are numbered in 16 bits
 constexpr int kMostTogether = 8;
+constexpr int kTurns = 16;
 
 // Lists the rows that spiked, for a line of places and each step, beam by beam. A spike that is worth a few units is
 // listed a few times, which costs less than a slot (one level and sign) of its own.
@@ -577,6 +580,42 @@ template <class V, int parts> struct Maximum {
     }
 };
 
+// ---------------------------------------------------------------------------------------------------- threads
+
+extern "C" {
+
+// Calls body(data) on each of some threads: `GOMP_parallel` of an OpenMP runtime.
+using Team = void (*)(void (*body)(void*), void* data, unsigned threads, unsigned flags);
+
+}  // extern "C"
+
+// A loop whose chunks are taken by whoever is free.
+template <class Body> struct Loop {
+    const Body& body;
+    int64_t last, chunk;
+    std::atomic<int64_t> next;
+
+    void work() {
+        for (int64_t begin; (begin = next.fetch_add(chunk)) < last;) body(begin, std::min(begin + chunk, last));
+    }
+    static void work_on(void* loop) { ((Loop*)loop)->work(); }
+};
+
+// body(begin, end) for parts of [first, last), whose bounds are multiples of `grain` apart. On the `team` of the caller:
+// between two loops its workers stay awake for a while, and would be in the way of any other threads. Without one, on
+// threads that live as long as the loop.
+template <class Body> void for_all(int64_t first, int64_t last, int64_t grain, int threads, Team team, const Body& body) {
+    const int64_t grains = (last - first + grain - 1) / grain;
+    threads = (int)std::min<int64_t>(threads, grains);
+    if (threads <= 1) return body(first, last);
+    Loop<Body> loop{body, last, grain * std::max<int64_t>(1, grains / (4 * threads)), {first}};
+    if (team) return team(&Loop<Body>::work_on, &loop, threads, 0);
+    std::vector<std::thread> others;
+    for (int i = 1; i < threads; i++) others.emplace_back([&] { loop.work(); });
+    loop.work();
+    for (std::thread& other : others) other.join();
+}
+
 // ---------------------------------------------------------------------------------------------------- run
 
 template <class W, int tile>
@@ -648,7 +687,7 @@ template <class W, class V, Law law, int tile, int together> void run_pooled(con
     std::vector<Line> lines(layer.pool_h * beams);
     std::vector<std::vector<Rows<W>>> sources(layer.pool_h * layer.pool_w);
     std::vector<int> window;
-    for (int64_t l = layer.first * layer.out_h; l < layer.last * layer.out_h; l++) {
+    for (int64_t l = layer.first; l < layer.last; l++) {
         const int top = (int)(l % layer.out_h) * layer.pool_stride_h - layer.pool_pad_h;
         for (int a = 0; a < layer.pool_h; a++) {
             const int y = top + a * layer.pool_dilation_h;
@@ -675,9 +714,9 @@ template <class W, class V, Law law, int tile, int together> void run(const Laye
     Listing listing(layer);
     const size_t beams = listing.beams.size();
     const int wide = listing.places, in_line = (layer.out_w + wide - 1) / wide;
-    const int64_t begin = layer.first * layer.out_h * in_line, end = layer.last * layer.out_h * in_line;
+    const int64_t begin = layer.first * in_line, end = layer.last * in_line;
     // Several places take turns with one tile of weights, so that it stays in the cache.
-    const int64_t turns = layer.neurons > tile ? std::max(1, 16 / wide) : 1;
+    const int64_t turns = layer.neurons > tile ? std::max(1, kTurns / wide) : 1;
     std::vector<Line> lines(turns * beams);
     std::vector<Rows<W>> sources;
     for (int64_t l0 = begin; l0 < end; l0 += turns) {
@@ -742,7 +781,7 @@ inline void add_digits(const uint32_t* add, uint32_t* digit, int64_t plane, int 
 extern "C" {
 
 // Changes whenever a structure or the meaning of an argument does.
-int events_version() { return 4; }
+int events_version() { return 5; }
 
 // What the caller's structures must measure.
 int events_size_of_source() { return sizeof(Source); }
@@ -763,33 +802,44 @@ int events_supported() {
 #endif
 }
 
-void events_run(const Layer* layer) {
-    layer->real ? run_law<Real>(*layer) : run_law<Int>(*layer);
+void events_run(const Layer* layer, int threads, Team team) {
+    for_all(layer->first, layer->last, std::max(1, kTurns / layer->out_w), threads, team, [&](int64_t begin, int64_t end) {
+        Layer part = *layer;
+        part.first = begin;
+        part.last = end;
+        part.real ? run_law<Real>(part) : run_law<Int>(part);
+    });
 }
 
 // Sums of spikes over windows, as binary numbers. `in` and `out` are bit planes, the lowest first: plane q of `out`,
 // of `out_planes`, holds bit q of the sum over the window of sum_p 2^level[p] in[p].
 void events_pool(const uint32_t* in, int64_t in_plane, const int32_t* level, int planes, uint32_t* out, int64_t out_plane,
-                 int out_planes, int64_t first, int64_t last, int in_h, int in_w, int out_h, int out_w, int kernel_h,
-                 int kernel_w, int stride_h, int stride_w, int pad_h, int pad_w, int64_t words) {
+                 int out_planes, int64_t samples, int in_h, int in_w, int out_h, int out_w, int kernel_h,
+                 int kernel_w, int stride_h, int stride_w, int pad_h, int pad_w, int64_t words, int threads,
+                 Team team) {
     constexpr int lanes = kBytes / 4;
-    for (int64_t b = first; b < last; b++) for (int y = 0; y < out_h; y++) for (int x = 0; x < out_w; x++) {
-        uint32_t* sum = out + ((b * out_h + y) * out_w + x) * words;
-        for (int q = 0; q < out_planes; q++) std::fill_n(sum + q * out_plane, words, 0u);
-        for (int ky = 0; ky < kernel_h; ky++) for (int kx = 0; kx < kernel_w; kx++) {
-            const int iy = y * stride_h - pad_h + ky, ix = x * stride_w - pad_w + kx;
-            if (iy < 0 || iy >= in_h || ix < 0 || ix >= in_w) continue;
-            for (int p = 0; p < planes; p++) {
-                const uint32_t* add = in + p * in_plane + ((b * in_h + iy) * in_w + ix) * words;
-                for (int64_t i = 0; i < words; i += lanes) {
-                    uint32_t* digits = sum + level[p] * out_plane + i;
-                    const int count = out_planes - level[p];
-                    words - i >= lanes ? add_digit(add + i, digits, out_plane, count)
-                                       : add_digits(add + i, digits, out_plane, count, words - i);
+    const auto sum_row = [&](int64_t b, int y) {
+        for (int x = 0; x < out_w; x++) {
+            uint32_t* sum = out + ((b * out_h + y) * out_w + x) * words;
+            for (int q = 0; q < out_planes; q++) std::fill_n(sum + q * out_plane, words, 0u);
+            for (int ky = 0; ky < kernel_h; ky++) for (int kx = 0; kx < kernel_w; kx++) {
+                const int iy = y * stride_h - pad_h + ky, ix = x * stride_w - pad_w + kx;
+                if (iy < 0 || iy >= in_h || ix < 0 || ix >= in_w) continue;
+                for (int p = 0; p < planes; p++) {
+                    const uint32_t* add = in + p * in_plane + ((b * in_h + iy) * in_w + ix) * words;
+                    for (int64_t i = 0; i < words; i += lanes) {
+                        uint32_t* digits = sum + level[p] * out_plane + i;
+                        const int count = out_planes - level[p];
+                        words - i >= lanes ? add_digit(add + i, digits, out_plane, count)
+                                           : add_digits(add + i, digits, out_plane, count, words - i);
+                    }
                 }
             }
         }
-    }
+    };
+    for_all(0, samples * out_h, 1, threads, team, [&](int64_t begin, int64_t end) {
+        for (int64_t row = begin; row < end; row++) sum_row(row / out_h, (int)(row % out_h));
+    });
 }
 
 // One bit plane of spikes given as numbers, [steps][places][channels]: the bits of those equal to `value`.

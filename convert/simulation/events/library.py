@@ -7,15 +7,16 @@ runs is used. Without a compiler there is none, and the dense engine does everyt
 from __future__ import annotations
 
 import ctypes
+import re
 from collections.abc import Iterator
 from ctypes import POINTER, Structure, c_double, c_float, c_int, c_int32, c_int64, c_void_p
 from functools import cache
 from importlib.metadata import distributions
 from pathlib import Path
 
-__all__ = ["Layer", "Source", "kernel"]
+__all__ = ["Layer", "Source", "kernel", "team"]
 
-VERSION = 4
+VERSION = 5
 """Of the interface: `events_version` in events.cpp."""
 
 _BUILDS = ("avx512", "avx2", "plain")
@@ -66,6 +67,21 @@ def kernel() -> ctypes.CDLL | None:
     return None
 
 
+@cache
+def team() -> int | None:
+    """Address of `GOMP_parallel` in the OpenMP runtime that torch has loaded; None where that is not to be found.
+
+    After a parallel region of torch's its workers wait awake for some milliseconds, and would be in the way of any
+    threads but themselves.
+    """
+    try:
+        loaded = Path("/proc/self/maps").read_text()
+        paths = sorted(set(re.findall(r"/.*/lib(?:gomp|iomp5|omp)[-.\w]*\.so[.\d]*$", loaded, re.MULTILINE)))
+        return ctypes.cast(ctypes.CDLL(paths[0]).GOMP_parallel, c_void_p).value if len(paths) == 1 else None
+    except (OSError, AttributeError):
+        return None
+
+
 def _libraries(build: str) -> Iterator[Path]:
     """Files of the name: beside this module, then in the installed distribution (a source tree has none of its own)."""
     pattern = f"_events_{build}.*"
@@ -83,10 +99,11 @@ def _opened(path: Path) -> ctypes.CDLL | None:
             return None
     except (OSError, AttributeError):
         return None
-    library.events_run.argtypes = [POINTER(Layer)]
+    library.events_run.argtypes = [POINTER(Layer), c_int, c_void_p]
     library.events_run.restype = None
     library.events_pool.argtypes = [
-        c_void_p, c_int64, POINTER(c_int32), c_int, c_void_p, c_int64, c_int, c_int64, c_int64, *[c_int] * 10, c_int64,
+        c_void_p, c_int64, POINTER(c_int32), c_int, c_void_p, c_int64, c_int, c_int64, *[c_int] * 10, c_int64, c_int,
+        c_void_p,
     ]  # fmt: skip
     library.events_pool.restype = None
     library.events_count.argtypes = [c_void_p, c_int64]

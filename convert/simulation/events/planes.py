@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from convert.graph.ir import AvgPool
-from convert.simulation.events.library import kernel
+from convert.simulation.events.library import kernel, team
 
 __all__ = ["Planes", "geometry", "packed", "pooled", "words_of"]
 
@@ -143,7 +143,8 @@ def pooled(planes: Planes, op: AvgPool, shape: tuple[int, ...]) -> Planes:
         in_levels = (ctypes.c_int32 * len(mine))(*(planes.levels[p] for p in mine))
         library.events_pool(
             source.data_ptr(), source.stride(0), in_levels, len(mine), out.data_ptr(), out.stride(0), len(out),
-            0, batch, in_h, in_w, out_h, out_w, kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w, steps * words,
+            batch, in_h, in_w, out_h, out_w, kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w, steps * words,
+            torch.get_num_threads(), team(),
         )  # fmt: skip
         sums.append(out)
         levels += range(len(out))

@@ -22,7 +22,7 @@ from convert.neurons.adaptive import AdaptiveNeuron
 from convert.neurons.graded import GradedNeuron, halving
 from convert.neurons.hard_reset import HardResetNeuron
 from convert.neurons.leaky import LeakyNeuron, decay
-from convert.simulation.events.library import Layer, Source, kernel
+from convert.simulation.events.library import Layer, Source, kernel, team
 from convert.simulation.events.planes import Planes, geometry, words_of
 from convert.simulation.events.weights import Part, listed_level
 from convert.simulation.events.wiring import Connection, Drive
@@ -114,8 +114,8 @@ class Receiver:
                 )  # fmt: skip
         found.sort(key=lambda s: (-s.level, s.negative, s.row))
         layer = Layer(
-            first=0, last=batch, out_h=height, out_w=width, steps=steps, neurons=part.neurons, width=self.width,
-            source_count=len(found), rows=part.weight.shape[1] - 1, weight=part.weight.data_ptr(),
+            first=0, last=batch * height, out_h=height, out_w=width, steps=steps, neurons=part.neurons,
+            width=self.width, source_count=len(found), rows=part.weight.shape[1] - 1, weight=part.weight.data_ptr(),
             weight_bytes=part.weight.element_size(), together=part.together, tile=part.tile,
         )  # fmt: skip
         layer.sources = (Source * len(found))(*found)
@@ -313,7 +313,7 @@ class Population:
     def emitted(self) -> Tensor:
         """Number of spikes, summed over all samples that there were: (*shape) in float64."""
         spikes = self.state["fired" if "fired" in self.state else "sent"]
-        return self._image(spikes.sum(0, keepdim=True))[0].double() + self.left
+        return self._image(spikes.sum(0, keepdim=True, dtype=spikes.dtype))[0].double() + self.left
 
     def _image(self, values: Tensor) -> Tensor:
         """Values of the neurons of each place, (n, places, width), in the shape of the population."""
@@ -324,4 +324,4 @@ class Population:
 def _run(layer: Layer) -> None:
     library = kernel()
     assert library is not None  # there is a receiver
-    library.events_run(ctypes.byref(layer))
+    library.events_run(ctypes.byref(layer), torch.get_num_threads(), team())

@@ -1,6 +1,7 @@
 """The events engine against the dense one: equality to the last bit, for every build that this machine runs."""
 
 import ctypes
+import sys
 from dataclasses import replace
 
 import pytest
@@ -20,7 +21,7 @@ from convert.normalisation.bounds import bounded_thresholds
 from convert.normalisation.scaling import normalise
 from convert.reading.tracing import trace
 from convert.simulation.engine import ENGINES, engines_of, simulate
-from convert.simulation.events import library, plan
+from convert.simulation.events import library, plan, planes, populations
 from convert.simulation.events.plan import plan_of
 from convert.simulation.events.planes import packed, pooled
 from convert.simulation.events.weights import _together
@@ -290,6 +291,29 @@ def test_a_library_of_another_version_is_not_used(monkeypatch):
     finally:
         monkeypatch.undo()
         library.kernel.cache_clear()
+
+
+@pytest.mark.parametrize("own_threads", [False, True])
+@pytest.mark.parametrize("name", ["mlp", "conv norm average", "max pool", "residual", "tanh"])
+def test_loops_are_shared_among_threads(name, own_threads, monkeypatch):
+    """On the threads of torch's OpenMP runtime, and where that is not found on threads of the kernel's own."""
+    if own_threads:
+        monkeypatch.setattr(populations, "team", lambda: None)
+        monkeypatch.setattr(planes, "team", lambda: None)
+    network, x = converted(name)
+    alone = simulate(network, x, 20, engine="events")
+    for threads in (2, 3, 7):
+        torch.set_num_threads(threads)
+        together = simulate(network, x, 20, engine="events")
+        assert torch.equal(alone.output, together.output)
+        for site, counts in alone.counts.items():
+            assert torch.equal(counts, together.counts[site]), site
+
+
+def test_the_openmp_runtime_of_torch_is_found():
+    if not torch.backends.openmp.is_available() or not sys.platform.startswith("linux"):
+        pytest.skip("this torch has other threads")
+    assert library.team() is not None
 
 
 def test_structures_are_those_of_the_kernel(build):
