@@ -20,7 +20,7 @@ module = nn.Sequential(
     nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.AvgPool2d(2), nn.Flatten(), nn.Linear(16 * 196, 32), nn.Tanh(),
     nn.Linear(32, 10),
 ).eval()
-x = torch.rand(1600, 1, 28, 28)
+x = torch.rand(3200, 1, 28, 28)
 conversion = convert(trace(module, (1, 28, 28), "x"), x[:20], ConvertConfig(potential_steps=0))
 resident, done = [], 0
 
@@ -42,5 +42,5 @@ print(len(resident), (late - early) / 2**20)
 def test_resident_memory_is_flat_over_many_batches():
     run = subprocess.run([sys.executable, "-c", _GROWTH], capture_output=True, text=True, check=True, timeout=600)
     batches, growth_mib = run.stdout.split()
-    assert int(batches) > 50
-    assert float(growth_mib) < 4
+    assert int(batches) > 100
+    assert float(growth_mib) < 8  # the heap breathes by a few

@@ -14,6 +14,8 @@ from functools import cache
 from importlib.metadata import distributions
 from pathlib import Path
 
+import torch
+
 __all__ = ["Layer", "Source", "kernel", "team"]
 
 VERSION = 5
@@ -76,9 +78,14 @@ def team() -> int | None:
     """
     try:
         loaded = Path("/proc/self/maps").read_text()
-        paths = sorted(set(re.findall(r"/.*/lib(?:gomp|iomp5|omp)[-.\w]*\.so[.\d]*$", loaded, re.MULTILINE)))
-        return ctypes.cast(ctypes.CDLL(paths[0]).GOMP_parallel, c_void_p).value if len(paths) == 1 else None
-    except (OSError, AttributeError):
+    except OSError:
+        return None
+    runtimes = set(re.findall(r"/.*/lib(?:gomp|iomp5|omp)[-.\w]*\.so[.\d]*$", loaded, re.MULTILINE))
+    own = {path for path in runtimes if Path(path).is_relative_to(Path(torch.__file__).resolve().parent)}
+    try:
+        (path,) = own or runtimes  # other packages bring theirs, too
+        return ctypes.cast(ctypes.CDLL(path).GOMP_parallel, c_void_p).value
+    except (ValueError, OSError, AttributeError):
         return None
 
 

@@ -5,6 +5,7 @@ import sys
 from dataclasses import replace
 
 import pytest
+import sklearn.utils._openmp_helpers
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -311,6 +312,9 @@ def test_loops_are_shared_among_threads(name, own_threads, monkeypatch):
 
 
 def test_the_openmp_runtime_of_torch_is_found():
+    """Also where other packages have loaded their own, such as scikit-learn's wheel."""
+    assert sklearn.utils._openmp_helpers._openmp_parallelism_enabled()
+    library.team.cache_clear()
     if not torch.backends.openmp.is_available() or not sys.platform.startswith("linux"):
         pytest.skip("this torch has other threads")
     assert library.team() is not None
