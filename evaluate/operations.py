@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -21,6 +21,7 @@ from convert.neurons.adaptive import AdaptiveNeuron
 from convert.neurons.differential import DifferentialNeuron
 from convert.neurons.leaky import LeakyNeuron
 from convert.neurons.tracking import CurveNeuron, TrackingNeuron
+from evaluate.tensors import Tensors, tensors_of
 
 _DECODER = (2, 1)
 """(additions, multiplications) of a decoder of the differential code in one step."""
@@ -77,6 +78,9 @@ class OpCount:
     """Membrane updates, clock-driven: neurons times steps."""
     adds_per_update: int = 0
     multiplies_per_update: int = 0
+    arrivals: float = 0.0
+    """Events that arrive at the inputs of a weighted node, before fan-out."""
+    tensors: Tensors = field(default_factory=Tensors)
 
 
 def fan_out(op: Op, in_shape: tuple[int, ...]) -> Tensor:
@@ -134,7 +138,7 @@ def count_operations(
     """
     counter = _Counter(conversion, spikes, nonzero, steps)
     rows = [counter.row(node) for node in conversion.snn.graph]
-    return tuple(row for row in rows if row is not None)
+    return tuple(counter.with_traffic(row) for row in rows if row is not None)
 
 
 class _Counter:
@@ -162,6 +166,13 @@ class _Counter:
         """The counts of `node`, None where it is wiring."""
         row = self._own(node)
         return row if self.snn.code != "differential" else self._with_decoders(node, row)
+
+    def with_traffic(self, row: OpCount) -> OpCount:
+        """`row` with what its node holds and hears."""
+        node = self.snn.graph[row.node]
+        heard = self.events.get(node.inputs[0]) if row.synops and node.inputs and row.role == "spiking" else None
+        arrivals = 0.0 if heard is None else float(heard.sum())
+        return replace(row, arrivals=arrivals, tensors=tensors_of(node, self.snn.graph))
 
     def _with_decoders(self, node: Node, row: OpCount | None) -> OpCount | None:
         """`row` with the decoders in front of a population or a max pool, and those of the read-out."""

@@ -70,6 +70,8 @@ def _order(breakdown: Breakdown) -> str:
 def _break_even(breakdown: Breakdown, rho: float) -> str:
     """Where rho stands to the break-even of the model itself."""
     bill = breakdown.nominal
+    if bill.rho_break_even is None:
+        return f"rho = {rho:.3g} spikes per synapse and inference; this model prices no ANN to break even with."
     whole = bill.rho_break_even_all_terms or 0.0
     rest = f"{whole:.3g} with them" if whole > 0 else "with them there is none, they alone cost more than the ANN"
     return (

@@ -32,7 +32,7 @@ from evaluate.errors import ConstantsError, EvaluateError
 from evaluate.operations import OpCount
 
 HERE = Path(evaluate.energy.__file__).parent
-TABLES = ("processes.toml", "hardware.toml", "biology.toml", "thresholds.toml")
+TABLES = ("processes.toml", "hardware.toml", "chips.toml", "biology.toml", "thresholds.toml")
 ROWS = [(table, row) for table in TABLES for row in read_constants(HERE / table)]
 PRICES = {"fp32": (0.9, 3.7), "fp16": (0.4, 1.1), "int32": (0.1, 3.1), "int8": (0.03, 0.2)}
 
@@ -466,7 +466,7 @@ def test_totals_of_the_record_are_the_sums_of_its_terms() -> None:
 def test_a_model_of_ones_own_needs_no_registration() -> None:
     class Free:
         name, version, citation, scope, formula = "free", "1", "nobody", "nothing", "0"
-        low_high_meaning, unpriced, constants = "none", ("everything",), ()
+        low_high_meaning, unpriced, constants, counts_memory = "none", ("everything",), (), False
 
         def price(self, counts: Any, *, encoder_repeats: int = 1) -> Breakdown:
             return OpsHorowitz().price(counts, encoder_repeats=encoder_repeats)
