@@ -12,7 +12,7 @@ from evaluate.energy.model import Bill, Breakdown
 from evaluate.errors import EvaluateError
 from evaluate.operations import OpCount
 
-__all__ = ["billed", "broken_down", "check_bits", "check_repeats", "rows"]
+__all__ = ["billed", "broken_down", "check_bits", "check_repeats", "rows", "table_of"]
 
 _TABLES = ("processes.toml", "hardware.toml", "chips.toml")
 
@@ -21,6 +21,21 @@ _TABLES = ("processes.toml", "hardware.toml", "chips.toml")
 def rows() -> Mapping[str, Constant]:
     """Every row that a model may price with, by its name."""
     return {row.name: row for table in _TABLES for row in read_constants(Path(__file__).with_name(table))}
+
+
+@cache
+def table_of(name: str) -> str:
+    """The file that holds the row called `name`.
+
+    Raises
+    ------
+    EvaluateError
+        No table of prices has it.
+    """
+    for table in _TABLES:
+        if any(row.name == name for row in read_constants(Path(__file__).with_name(table))):
+            return table
+    raise EvaluateError(f"{name}: no row of {', '.join(_TABLES)} is called so; add the row with its source")
 
 
 def check_repeats(name: str, encoder_repeats: int) -> None:

@@ -81,6 +81,13 @@ class ChipAffine:
         return "synaptic operations, neuron updates and spikes within a tile (per-term), memory included"
 
     @property
+    def unverified(self) -> str:
+        """What was not read in its source."""
+        if self.chip == "TrueNorth":
+            return "slope and intercept are derived from two operating points collected second-hand"
+        return "figures of the paper's table quoted second-hand, simulated before there was silicon"
+
+    @property
     def low_high_meaning(self) -> str:
         """What the two ends are."""
         if self.chip == "TrueNorth":

@@ -48,6 +48,7 @@ class DavidsonFurber2021:
         "input, output and host",
     )
     counts_memory: ClassVar[bool] = True
+    unverified: ClassVar[str] = "12 E and 7 E are quoted second-hand; what the 12 consist of was not seen"
 
     @property
     def constants(self) -> tuple[Constant, ...]:

@@ -94,6 +94,7 @@ class Lemaire2022:
         "input, output and host",
     )
     counts_memory: ClassVar[bool] = True
+    unverified: ClassVar[str] = "the number of memory accesses, taken from public tools and not from the paper"
 
     def __post_init__(self) -> None:
         """Refuse activations without bits."""

@@ -165,6 +165,10 @@ class EnergyModel(Protocol):
         """What happens and is not paid for."""
 
     @property
+    def unverified(self) -> str:
+        """What of it was not checked against its source; shown wherever its joules are. Empty if all was."""
+
+    @property
     def low_high_meaning(self) -> str:
         """What the range of a `Span` of this model is."""
 

@@ -82,6 +82,7 @@ class OpsHorowitz:
         "input, output and host",
     )
     counts_memory: ClassVar[bool] = False
+    unverified: ClassVar[str] = ""
 
     def __post_init__(self) -> None:
         """Refuse a format without prices."""

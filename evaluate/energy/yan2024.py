@@ -77,6 +77,9 @@ class Yan2024:
         "input, output and host",
     )
     counts_memory: ClassVar[bool] = True
+    unverified: ClassVar[str] = (
+        "of the paper the abstract alone was seen: its prices and its network on chip are not those used here"
+    )
 
     def __post_init__(self) -> None:
         """Refuse activations without bits."""

@@ -467,6 +467,7 @@ def test_a_model_of_ones_own_needs_no_registration() -> None:
     class Free:
         name, version, citation, scope, formula = "free", "1", "nobody", "nothing", "0"
         low_high_meaning, unpriced, constants, counts_memory = "none", ("everything",), (), False
+        unverified = ""
 
         def price(self, counts: Any, *, encoder_repeats: int = 1) -> Breakdown:
             return OpsHorowitz().price(counts, encoder_repeats=encoder_repeats)
