@@ -10,7 +10,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from evaluate.records import Run, write_atomically
-from reports import citations, exact, findings, fits, tables
+from reports import citations, energies, exact, findings, fits, tables
 from reports.digest import converted, data
 from reports.efficiency import chips, efficiency_png
 from reports.errors import ReportError
@@ -87,6 +87,8 @@ def page(run: Run) -> str:
         "findings": findings,
         "fits": fits,
         "tables": tables,
+        "energies": energies,
+        "no_break_even": _no_break_even(energy),
         "citations": citations,
         "energy": {key: text(energy, key) for key in ("formula", "citation", "scope", "low_high_meaning")},
         "verdicts": sentences(energy, "verdict"),
@@ -119,8 +121,15 @@ def _rho(energy: dict[str, Any]) -> str:
     if rho is None:
         why = "no weighted layer receives spikes" if energy else "no energy model in this run file"
         return f"rho, the spikes per synapse and inference: {UNMEASURED} ({why})."
+    if text(energy, "no_break_even"):
+        return f"rho, the spikes per synapse and inference, is {count(rho)}. {_no_break_even(energy)}"
     side = "" if even is None else f"; the model's own break-even, other terms left out, is {count(even)}"
     return f"rho, the spikes per synapse and inference, is {count(rho)}{side}."
+
+
+def _no_break_even(energy: dict[str, Any]) -> str:
+    """Why there is no rho and no number of steps at which the verdict flips."""
+    return f"No break-even: {prose(text(energy, 'no_break_even', 'no model gives one'))}."
 
 
 def _network(run: Run) -> str:
