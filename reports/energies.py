@@ -8,11 +8,11 @@ from __future__ import annotations
 from typing import Any
 
 from evaluate.records import Run
-from reports.fields import branch, entries, number, sentences, text
+from reports.fields import branch, entries, metric, number, sentences, text
 from reports.markup import table
 from reports.quantities import joules, significant
 
-__all__ = ["breaks", "disagreement", "models", "notes", "side_by_side"]
+__all__ = ["breaks", "disagreement", "measured", "models", "notes", "side_by_side"]
 
 _NETWORKS = (
     ("snn", "SNN"),
@@ -84,6 +84,14 @@ def disagreement(run: Run) -> str:
         )
     verdict = "beats" if wins else "does not beat"
     return f"all models that price an ANN say that the SNN {verdict} the dense one: {', '.join(wins or others)} times"
+
+
+def measured(run: Run) -> str:
+    """What the simulation itself cost here, apart from all that is modelled."""
+    found = metric(run, "simulation.energy_per_inference_j")
+    if found.value is None:
+        return found.note if found.note.startswith("not measured") else f"*unmeasured* ({found.note})"
+    return f"The simulation took {joules(found.value)} per inference. {found.note[:1].upper()}{found.note[1:]}"
 
 
 def _short(name: str, ratio: float, unverified: str) -> str:

@@ -12,6 +12,7 @@ charges.py       what the models with memory share
 break_even.py    rho, rate and steps at which the verdict flips
 verdict.py       what the joules say, in sentences
 reporting.py     records for the run file
+meters.py        joules measured while simulating, never mixed with modelled ones
 """
 
 from evaluate.energy.break_even import BreakEven, break_even

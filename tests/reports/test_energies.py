@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from evaluate.records import Run
+from evaluate.records import Metric, Run
 from reports import summary
-from reports.energies import breaks, disagreement, notes, side_by_side
+from reports.energies import breaks, disagreement, measured, notes, side_by_side
 from reports.pages import page
 
 MakeRun = Callable[[str], Run]
@@ -74,3 +74,14 @@ def test_an_older_run_has_one_model(make_run: MakeRun) -> None:
     assert disagreement(old) == "" and side_by_side(old) == ""
     assert "one model alone in this run file" in page(old)
     assert not any(line.startswith("Energy models") for line in summary(old))
+
+
+def test_measured_joules_stand_apart_and_are_called_so(make_run: MakeRun) -> None:
+    run = make_run("full")
+    note = "measured: RAPL package-0 30 J while simulating 200 samples"
+    found = Metric("simulation.energy_per_inference_j", 0.1512, "J", "lower", 200, note=note, timing=True)
+    section = page(replace(run, metrics=(*run.metrics, found))).partition("## Energy measured")[2].partition("## ")[0]
+    assert "The simulation took 150 mJ per inference. Measured: RAPL package-0" in section
+    none = Metric(found.name, None, "J", "lower", note="not measured: no RAPL or NVML here", timing=True)
+    assert measured(replace(run, metrics=(none,))) == "not measured: no RAPL or NVML here"
+    assert "convert the model again" in measured(run)
