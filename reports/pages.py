@@ -133,13 +133,17 @@ def _no_break_even(energy: dict[str, Any]) -> str:
 
 
 def _network(run: Run) -> str:
-    """The efficiency of the run's network as a table: all-in and marginal."""
-    model = findings.energy_model(run)
-    rates = [(text(row, "scope"), number(row, "ops_per_joule")) for row in findings.network_efficiency(run)]
-    return table(
-        ["this network", "SynOps per joule", "joules per SynOp", "evidence"],
-        ([scope, power_of_ten(value), joules(1 / value), f"modelled by {model}"] for scope, value in rates if value),
-    )
+    """The efficiency of the run's network as a table: all-in and marginal under each model, joules beside them."""
+    rows = []
+    for row in findings.network_efficiency(run):
+        values = [number(row[scope], "value") for scope in ("all_in", "marginal")]
+        cells = [cell for value in values for cell in ((power_of_ten(value), joules(1 / value)) if value else ("", ""))]
+        energy = number(row, "joules")
+        unsure = " (*unverified*)" if text(row, "unverified") else ""
+        rows.append([f"{text(row, 'model')}{unsure}", *cells, "" if energy is None else joules(energy)])
+    headers = ["this network, modelled by", "SynOps per joule, all-in", "J per SynOp, all-in",
+               "SynOps per joule, marginal", "J per SynOp, marginal", "J per inference"]  # fmt: skip
+    return table(headers, rows)
 
 
 def _case(run: Run) -> dict[str, dict[str, Any]]:

@@ -128,8 +128,13 @@ class Breakdown:
         return self._span(lambda bill: self.synops / bill.snn_j) if self.synops > 0 else None
 
     def marginal_efficiency(self) -> Span | None:
-        """SynOps/s/W of the accumulates alone: a property of the price list, the same for every network."""
-        return self._span(lambda bill: self.synops / bill.snn["accumulates"]) if self.synops > 0 else None
+        """SynOps/s/W of the terms that grow with the spikes: what one SynOp more costs; None without SynOps.
+
+        Where these are the accumulates alone it is a property of the price list, the same for every network.
+        """
+        if self.synops <= 0:
+            return None
+        return self._span(lambda bill: self.synops / math.fsum(bill.snn[term] for term in bill.spike_terms))
 
     def _span(self, measure: Callable[[Bill], float]) -> Span:
         """`measure` of the nominal bill, smallest and largest of all bills."""

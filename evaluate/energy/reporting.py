@@ -83,8 +83,8 @@ def model_record(model: EnergyModel, breakdown: Breakdown, steps: int, no_break_
     -------
     dict
         ``totals`` and ``ratio`` as ``{value, low, high}``, in J per inference, of the networks that are priced;
-        ``terms`` of every price list by name; ``constants`` as names of rows, see `constants_record`;
-        ``break_even`` against each baseline; ``verdict`` in sentences.
+        ``terms`` of every price list by name; ``efficiency`` in SynOps/s/W; ``constants`` as names of rows, see
+        `constants_record`; ``break_even`` against each baseline; ``verdict`` in sentences.
     """
     priced = [name for name in _NETWORKS if breakdown.energy(name).value > 0]
     flips = {} if no_break_even else {name: break_even(breakdown, name, steps) for name in BASELINES}
@@ -101,6 +101,11 @@ def model_record(model: EnergyModel, breakdown: Breakdown, steps: int, no_break_
         "terms_unit": "J",
         "totals": {name: asdict(breakdown.energy(name)) for name in priced},
         "ratio": {name: _record(breakdown.ratio(name)) for name in priced if name != "snn"},
+        "efficiency": {
+            "unit": "SynOps/s/W",
+            "all_terms": _record(breakdown.efficiency()),
+            "marginal": _record(breakdown.marginal_efficiency()),
+        },
         "constants": [row.name for row in model.constants],
         "unpriced": list(model.unpriced),
         "low_high_meaning": model.low_high_meaning,

@@ -102,6 +102,15 @@ def test_metrics_of_every_model_stand_beside_those_of_the_headline(rate_run: Run
                 assert sum(bill[network].values()) == pytest.approx(value)
 
 
+def test_efficiency_of_every_model_is_synops_over_its_joules(rate_run: Run) -> None:
+    synops = rate_run.metric("synops.per_inference").value
+    assert synops is not None
+    for record in rate_run.assumptions["energy_models"]:
+        whole, slope = (record["efficiency"][key]["value"] for key in ("all_terms", "marginal"))
+        assert whole == pytest.approx(synops / record["totals"]["snn"]["value"]) and whole <= slope
+    assert slope < 1 / 23.6e-12 == pytest.approx(4.237e10, rel=1e-3), "Loihi pays for the spike too"
+
+
 def test_the_curve_has_joules_of_every_model_and_rho(rate_run: Run) -> None:
     for row in rate_run.curves["steps"]:
         assert row["energy_by_model_j"]["ops-horowitz"] == row["energy_snn_j"]

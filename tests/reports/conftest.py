@@ -180,7 +180,8 @@ def energy_model(name: str, factor: float, ann: float, **more: Any) -> dict[str,
     return {
         "name": name, "version": "1", "scope": "arithmetic and memory", "source": "Somebody, Somewhere, 2022",
         "unpriced": ["static power"], "low_high_meaning": "two price lists", "unverified": "", "totals": ends,
-        "ratio": spans, "break_even": {"ann": flip}, "no_break_even": "", "quantised_bits": 7, **more,
+        "ratio": spans, "break_even": {"ann": flip}, "no_break_even": "", "quantised_bits": 7,
+        "efficiency": {"all_terms": {"value": 4e11, "low": 2e11, "high": 5e11}, "marginal": {"value": 1.1e12}}, **more,
     }  # fmt: skip
 
 
