@@ -11,10 +11,11 @@ from torch import Tensor
 from convert import Conversion
 from convert.graph.readout import heads_of
 from evaluate.assumptions import limits, neuron_equations, neuron_name, payload_bits
-from evaluate.energy import Breakdown, OpsHorowitz, as_record, baselines_record
+from evaluate.energy import baselines_record
 from evaluate.environment import environment
 from evaluate.latency import milliseconds
 from evaluate.operations import CONVENTIONS, OpCount, count_operations
+from evaluate.pricing import Prices
 from evaluate.records import Metric, Run, content_hash
 from evaluate.runner import Measurement
 from evaluate.scores import NO_ANN, Numbers, scored
@@ -122,8 +123,7 @@ class _View:
             count_operations(conversion, {k: v[i] for k, v in measured.spikes.items()}, measured.nonzero, steps)
             for i, steps in enumerate(measured.record)
         ]
-        self.model = OpsHorowitz()
-        self.prices: list[Breakdown] = [self.model.price(counts) for counts in self.counts]
+        self.prices = Prices(conversion, self.counts, measured.record)
 
     def spikes_per_neuron(self, i: int) -> float:
         """Mean spikes of a neuron per inference up to the i-th recorded step."""
@@ -136,9 +136,10 @@ class _View:
             "steps": steps,
             "ms": milliseconds(steps, self.conversion.snn.dt_s),
             **self.heads[0].row(steps, interval=True),
-            "synops": self.prices[i].synops,
+            "synops": self.prices.of_headline(i).synops,
             "spikes_per_neuron": self.spikes_per_neuron(i),
-            "energy_snn_j": self.prices[i].energy("snn").value,
+            "energy_snn_j": self.prices.of_headline(i).energy("snn").value,
+            **self.prices.at(i),
         }
 
     def anytime(self) -> list[dict[str, Any]]:
@@ -158,8 +159,8 @@ def _head_metrics(view: _View) -> list[Metric]:
 
 
 def _cost_metrics(view: _View) -> list[Metric]:
-    counts, price, n = view.counts[-1], view.prices[-1], view.n
-    name, meaning = view.model.name, view.model.low_high_meaning
+    counts, price, n = view.counts[-1], view.prices.of_headline(-1), view.n
+    name, meaning = view.prices.headline.name, view.prices.headline.low_high_meaning
     after = f"after {view.steps} steps"
     rows = [
         Metric("synops.per_inference", price.synops, "SynOps", "lower", n, note=after),
@@ -190,7 +191,7 @@ def _cost_metrics(view: _View) -> list[Metric]:
     else:
         rows.append(Metric("efficiency.synops_per_s_per_w", efficiency.value, "SynOps/s/W", "higher", n, efficiency.low,
                            efficiency.high, f"all terms priced by {name}; read it beside the joules"))  # fmt: skip
-    return rows
+    return [*rows, *view.prices.metrics(n)]
 
 
 def _hybrid_metrics(view: _View) -> list[Metric]:
@@ -231,20 +232,11 @@ def _layer(row: OpCount, view: _View) -> dict[str, Any]:
 
 def _assumptions(view: _View) -> dict[str, Any]:
     return {
-        "energy": _energy(view),
+        "energy": view.prices.record(),
+        **view.prices.records(),
         "baselines": baselines_record(),
         "counting": list(CONVENTIONS),
         "statistics": list(_NUMBERS if isinstance(view.heads[0], Numbers) else _STATISTICS),
         "neuron": neuron_equations(view.conversion),
         "limits": limits(view.conversion),
     }
-
-
-def _energy(view: _View) -> dict[str, Any]:
-    """The energy model's record, without what needs the activity of an ANN that is not there."""
-    record = as_record(view.model, view.prices[-1])
-    if view.conversion.ann is None:
-        for part in ("terms", "totals", "ratio"):
-            record[part] = {name: value for name, value in record[part].items() if name != "ann_sparse"}
-        record["verdict"] = [line for line in record["verdict"] if "skips zero activations" not in line]
-    return record

@@ -20,6 +20,7 @@ from convert import Conversion, Settled, quantised, simulate_exact
 from convert.graph.readout import heads_of
 from convert.simulation.engine import batch_within
 from evaluate.analog import AnalogPass
+from evaluate.energy.meters import Meter
 from evaluate.records import Metric
 from evaluate.runner import Measurement
 from evaluate.statistics import wilson
@@ -59,6 +60,7 @@ def measure_exact(
     memory_bytes: int = 32 << 20,
     progress: Callable[[int], None] | None = None,
     asked: Plan | None = None,
+    meter: Meter | None = None,
 ) -> tuple[Measurement, Exactness]:
     """Run the ANN, the quantised network and the exact network of `conversion` on samples `x`.
 
@@ -72,9 +74,11 @@ def measure_exact(
         Called with the number of samples done.
     asked : Plan, optional
         What counts as an answer; by default what the outputs alone suggest.
+    meter : Meter, optional
+        Runs while the spiking network is simulated, batch by batch.
     """
     asked = plan("auto", conversion.heads or heads_of(conversion.folded), None) if asked is None else asked
-    totals = _Totals(conversion, asked)
+    totals = _Totals(conversion, asked, meter or Meter(()))
     size = batch_within(conversion.snn, memory_bytes)
     for start in range(0, len(x), size):
         totals.add(x[start : start + size])
@@ -86,8 +90,8 @@ def measure_exact(
 class _Totals:
     """What the batches so far have given."""
 
-    def __init__(self, conversion: Conversion, asked: Plan) -> None:
-        self.snn, self.asked = conversion.snn, asked
+    def __init__(self, conversion: Conversion, asked: Plan, meter: Meter) -> None:
+        self.snn, self.asked, self.meter = conversion.snn, asked, meter
         self.analog = None if conversion.ann is None else AnalogPass(conversion.ann)
         self.ann: list[list[Array]] = []
         self.quantised: list[list[Array]] = []
@@ -103,7 +107,8 @@ class _Totals:
         if self.analog is not None:
             self.ann.append(self.asked.answers(self.analog(x)))
         between = time.perf_counter()
-        settled = simulate_exact(self.snn, x, trace=True)
+        with self.meter.running():
+            settled = simulate_exact(self.snn, x, trace=True)
         self.seconds["ann"] += between - begin
         self.seconds["simulate"] += time.perf_counter() - between
         self._compare(x, settled)

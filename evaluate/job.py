@@ -32,6 +32,7 @@ from convert.simulation.engine import ENGINES, engines_of, kernel_is_missing
 from convert.writing.artefact import load
 from evaluate.assembly import Case, assemble
 from evaluate.diagnosis import diagnose, samples_within
+from evaluate.energy.meters import Meter, counters, simulation_metric
 from evaluate.exactness import exactness_metrics, measure_exact
 from evaluate.inputs import Inputs, Wanted, gather
 from evaluate.inspection import Inspection
@@ -172,13 +173,15 @@ def run_prepared(
 
     memory, asked = request.memory_mb << 20, prepared.asked
     more: tuple[Metric, ...] = ()
+    meter = Meter(counters(request.device))
     if conversion.snn.code == "exact":
-        measured, found = measure_exact(conversion, inputs.x, request.steps, memory, progress, asked)
+        measured, found = measure_exact(conversion, inputs.x, request.steps, memory, progress, asked, meter)
         more = exactness_metrics(found, asked)
     else:
         measured = measure(
-            conversion, inputs.x, request.steps, request.seed, memory, request.device, progress, asked, request.engine
-        )
+            conversion, inputs.x, request.steps, request.seed, memory, request.device, progress, asked, request.engine,
+            meter,
+        )  # fmt: skip
     notes = (*prepared.notes, *inputs.notes)
     steps_through = conversion.snn.code in ("rate", "differential")
     if steps_through and kernel_is_missing(request.engine, request.device):
@@ -190,6 +193,7 @@ def run_prepared(
         run = replace(run, environment=run.environment | {"populations_by_engine": engines})
     exports = () if export is None else export(conversion.snn, inputs.x)
     found_wrong = _diagnosis(request, prepared, report) if request.diagnose else {}
+    more = (*more, simulation_metric(meter, total))
     return replace(run, metrics=(*run.metrics, *more), exports=tuple(exports), diagnosis=found_wrong)
 
 

@@ -7,25 +7,26 @@ values that happen to pass through it.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
 from convert import Conversion
 from convert.graph import ir
-from convert.graph.ir import Node, Op
-from convert.graph.semantics import apply
+from convert.graph.ir import Node
 from convert.neurons.adaptive import AdaptiveNeuron
 from convert.neurons.differential import DifferentialNeuron
 from convert.neurons.leaky import LeakyNeuron
 from convert.neurons.tracking import CurveNeuron, TrackingNeuron
+from evaluate.synapses import fan_out, summed
+from evaluate.tensors import Tensors, tensors_of
 
 _DECODER = (2, 1)
 """(additions, multiplications) of a decoder of the differential code in one step."""
 
-__all__ = ["CONVENTIONS", "OpCount", "count_operations", "fan_out", "summed", "update_cost"]
+__all__ = ["CONVENTIONS", "OpCount", "count_operations", "update_cost"]
 
 CONVENTIONS = (
     "One SynOp is one spike, of either sign, delivered through one existing synapse; each spike of a burst "
@@ -77,25 +78,9 @@ class OpCount:
     """Membrane updates, clock-driven: neurons times steps."""
     adds_per_update: int = 0
     multiplies_per_update: int = 0
-
-
-def fan_out(op: Op, in_shape: tuple[int, ...]) -> Tensor:
-    """Number of synapses that leave each input element of a weighted operation, of the shape of one sample.
-
-    It is the gradient of the sum of the outputs with all weights one: each existing product counts once.
-
-    >>> fan_out(ir.Conv(torch.zeros(1, 1, 3), None, (1,), (1,), (1,)), (1, 4))
-    tensor([[2., 3., 3., 2.]], dtype=torch.float64)
-    """
-    if isinstance(op, ir.Affine):
-        return torch.ones(in_shape, dtype=torch.float64)
-    if not isinstance(op, ir.WEIGHTED):
-        raise TypeError(f"{type(op).__name__} has no synapses")
-    ones = replace(op, weight=torch.ones_like(op.weight, dtype=torch.float64), bias=None)
-    x = torch.zeros((1, *in_shape), dtype=torch.float64, requires_grad=True)
-    with torch.enable_grad():
-        (edges,) = torch.autograd.grad(apply(ones, x).sum(), x)
-    return edges[0].detach()
+    arrivals: float = 0.0
+    """Events that arrive at the inputs of a weighted node, before fan-out."""
+    tensors: Tensors = field(default_factory=Tensors)
 
 
 def update_cost(neuron: LeakyNeuron) -> tuple[int, int]:
@@ -134,7 +119,7 @@ def count_operations(
     """
     counter = _Counter(conversion, spikes, nonzero, steps)
     rows = [counter.row(node) for node in conversion.snn.graph]
-    return tuple(row for row in rows if row is not None)
+    return tuple(counter.with_traffic(row) for row in rows if row is not None)
 
 
 class _Counter:
@@ -162,6 +147,13 @@ class _Counter:
         """The counts of `node`, None where it is wiring."""
         row = self._own(node)
         return row if self.snn.code != "differential" else self._with_decoders(node, row)
+
+    def with_traffic(self, row: OpCount) -> OpCount:
+        """`row` with what its node holds and hears."""
+        node = self.snn.graph[row.node]
+        heard = self.events.get(node.inputs[0]) if row.synops and node.inputs and row.role == "spiking" else None
+        arrivals = 0.0 if heard is None else float(heard.sum())
+        return replace(row, arrivals=arrivals, tensors=tensors_of(node, self.snn.graph))
 
     def _with_decoders(self, node: Node, row: OpCount | None) -> OpCount | None:
         """`row` with the decoders in front of a population or a max pool, and those of the read-out."""
@@ -287,25 +279,3 @@ class _Counter:
                 shapes = {name: self.snn.graph[name].shape for name in node.inputs}
                 ones = {name: torch.ones(shape, dtype=torch.float64) for name, shape in shapes.items()}
                 self.real[node.name] = summed(node.op, *({**ones, **self.real}[name] for name in node.inputs))
-
-
-def summed(op: Op, *parts: Tensor) -> Tensor:
-    """`op` on single samples, with pooling as a count of what lies in each window.
-
-    >>> summed(ir.AvgPool((2,), (1,), (0,)), torch.tensor([[1.0, 2.0, 3.0]]))
-    tensor([[3., 5.]])
-    """
-    batches = [part[None] for part in parts]
-    if isinstance(op, ir.AvgPool):
-        return apply(replace(op, divisor=1), *batches)[0]
-    values = apply(op, *batches)[0]
-    return values * _window_sizes(op, parts[0].shape) if isinstance(op, ir.AdaptiveAvgPool) else values
-
-
-def _window_sizes(op: ir.AdaptiveAvgPool, shape: Sequence[int]) -> Tensor:
-    """Elements in each window of adaptive pooling: from floor(i n / m) to ceil((i + 1) n / m)."""
-    sizes = torch.ones(op.size, dtype=torch.float64)
-    for axis, (n, m) in enumerate(zip(shape[-len(op.size) :], op.size, strict=True)):
-        along = torch.tensor([-(-(i + 1) * n // m) - i * n // m for i in range(m)], dtype=torch.float64)
-        sizes = sizes * along.reshape([-1 if i == axis else 1 for i in range(len(op.size))])
-    return sizes

@@ -18,6 +18,7 @@ from convert.graph.readout import heads_of
 from convert.graph.semantics import run
 from convert.simulation.engine import batch_within
 from convert.simulation.periods import period_steps, simulate_radix
+from evaluate.energy.meters import Meter
 from evaluate.tasks import Plan, plan
 
 __all__ = ["Measurement", "measure"]
@@ -63,6 +64,7 @@ def measure(
     progress: Callable[[int], None] | None = None,
     asked: Plan | None = None,
     engine: str = "auto",
+    meter: Meter | None = None,
 ) -> Measurement:
     """Run the ANN and the SNN of `conversion` on samples `x`.
 
@@ -81,13 +83,15 @@ def measure(
         What counts as an answer; by default what the outputs alone suggest.
     engine : str
         One of `convert.simulation.engine.ENGINES`.
+    meter : Meter, optional
+        Runs while the spiking network is simulated, batch by batch.
     """
     asked = plan("auto", conversion.heads or heads_of(conversion.folded), None) if asked is None else asked
     kept = tuple(sorted(set(record)))
     if conversion.snn.code == "radix":
         last = period_steps(conversion.snn)
         kept = (*(step for step in kept if step < last), last)
-    totals = _Totals(conversion, kept, asked, len(x))
+    totals = _Totals(conversion, kept, asked, len(x), meter or Meter(()))
     size = batch_within(conversion.snn, memory_bytes, engine, device)
     for start in range(0, len(x), size):
         part = x[start : start + size]
@@ -104,8 +108,10 @@ class _Totals:
     number of samples, by far more than the answers hold.
     """
 
-    def __init__(self, conversion: Conversion, record: tuple[int, ...], asked: Plan, samples: int) -> None:
-        self.conversion, self.record, self.asked, self.samples = conversion, record, asked, samples
+    def __init__(
+        self, conversion: Conversion, record: tuple[int, ...], asked: Plan, samples: int, meter: Meter
+    ) -> None:
+        self.conversion, self.record, self.asked, self.samples, self.meter = conversion, record, asked, samples, meter
         self.answers: tuple[Array, ...] = ()
         self.ann: tuple[Array, ...] = ()
         self.spikes: dict[str, Tensor] = {}
@@ -122,7 +128,8 @@ class _Totals:
         if self.conversion.ann is not None:
             self.ann = self._stored(self.ann, self.asked.answers(self._analog(self.conversion.ann, x)), samples)
         between = time.perf_counter()
-        result = self._simulated(x, seed, samples, device, engine)
+        with self.meter.running():
+            result = self._simulated(x, seed, samples, device, engine)
         said = self.asked.answers(result.output.flatten(0, 1))
         by_sample = [a.reshape(len(result.output), len(x), *a.shape[1:]).swapaxes(0, 1) for a in said]
         self.answers = self._stored(self.answers, by_sample, samples)

@@ -5,6 +5,7 @@ findings      the results in sentences              digest      summary(): a doz
 markup        Markdown from the text of others      tables      the rows of a run
 citations     published numbers with their sources  canvas      the look of the figures
 figures       accuracy and energy over steps        efficiency  SynOps per joule, beside chips and biology
+energies      the energy models side by side
 comparison    several recipes on one network as a table
 speed         what a benchmark found: times over the ANN's, peers, threads
 scaling       its curves over steps, batch, width and firing rate

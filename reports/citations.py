@@ -13,8 +13,8 @@ __all__ = ["biology", "constants", "hardware"]
 
 
 def constants(run: Run) -> str:
-    """The price list of the energy model, as printed in its sources."""
-    rows = entries(branch(run.assumptions, "energy"), "constants")
+    """The prices of all energy models, as printed in their sources; of an older run, those of its one model."""
+    rows = entries(run.assumptions, "energy_constants") or entries(branch(run.assumptions, "energy"), "constants")
     return _cited(["constant", "value"], [([text(row, "name"), _printed(row)], row) for row in rows])
 
 
@@ -42,7 +42,7 @@ def _cited(headers: list[str], rows: list[tuple[list[str], dict[str, Any]]]) -> 
 def _source(row: dict[str, Any]) -> str:
     """The citation of a row, what is to be known about its number, and how it came to us."""
     parts = (text(row, "source", "no source").rstrip("."), text(row, "note").rstrip("."))
-    mark = text(row, "mark")
+    mark = text(row, "mark").replace("second-hand", "second-hand, *unverified*")
     return ". ".join(filter(None, parts)) + (f" ({mark})." if mark else ".")
 
 

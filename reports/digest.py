@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from evaluate.records import Metric, Run
-from reports import exact, findings, fits
+from reports import energies, exact, findings, fits
 from reports.fields import branch, check, entries, metric, number, plain, sentences, text
 from reports.quantities import UNMEASURED, count, quantity
 
@@ -46,6 +46,8 @@ def summary(run: Run) -> list[str]:
         **{f"NIR, {form} form": findings.exported(run, form) for form in findings.exported_forms(run)},
         "Warnings": f"{len(run.notes)}, listed in the report" if run.notes else "none",
     }
+    if models := energies.disagreement(run):
+        lines = _after(lines, f"Energy verdict of {model}", {"Energy models": models})
     if is_hybrid(run):
         lines["Hybrid"] = _hybrid(run)
     if exact.is_exact(run):
@@ -55,6 +57,13 @@ def summary(run: Run) -> list[str]:
     lines |= {("Diagnosis", "Where", "Why", "Remedy")[min(i, 3)]: line
               for i, line in enumerate(sentences(run.diagnosis, "verdict"))}  # fmt: skip
     return [plain(f"{label}: {line}").replace(UNMEASURED, UNMEASURED.strip("*")) for label, line in lines.items()]
+
+
+def _after(lines: dict[str, str], label: str, more: dict[str, str]) -> dict[str, str]:
+    """`lines` with `more` after the one called `label`."""
+    place = list(lines).index(label) + 1
+    items = list(lines.items())
+    return dict([*items[:place], *more.items(), *items[place:]])
 
 
 def converted(run: Run) -> str:

@@ -17,7 +17,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from evaluate.records import Run
 from reports.canvas import BLACK, BLUE, GREEN, GREY, PURPLE, VERMILION, draw, literal, say_missing
 from reports.fields import branch, entries, number, text
-from reports.findings import energy_model, network_efficiency, seed_line
+from reports.findings import network_efficiency, seed_line
 from reports.quantities import joules, power_of_ten
 
 __all__ = ["chips", "efficiency_png"]
@@ -52,8 +52,19 @@ def _value(row: dict[str, Any]) -> float:
 
 
 def _own_rows(run: Run) -> list[dict[str, Any]]:
-    """The network of the run: with everything that the model prices, and the SynOps' own term alone."""
-    return [{**row, "name": f"this network, {row['scope']}"} for row in network_efficiency(run) if _value(row) > 0]
+    """The network of the run, a row for each model: all that it prices, and what one SynOp more costs."""
+    rows = []
+    for row in network_efficiency(run):
+        spans = {scope: _rates(row[scope]) for scope in ("all_in", "marginal")}
+        unsure = " (unverified)" if text(row, "unverified") else ""
+        rows.append({**spans, "name": f"network, by {row['model']}{unsure}", "joules": number(row, "joules")})
+    return rows
+
+
+def _rates(span: dict[str, Any]) -> dict[str, Any]:
+    """A span of a model under the names that a published row has."""
+    keys = {"ops_per_joule": "value", "ops_per_joule_low": "low", "ops_per_joule_high": "high"}
+    return {key: number(span, end) for key, end in keys.items()}
 
 
 def _paint(figure: Figure, run: Run, upper: int, lower: int) -> None:
@@ -67,7 +78,7 @@ def _paint(figure: Figure, run: Run, upper: int, lower: int) -> None:
     _events(axes[0], run, span)
     if lower:
         _products(axes[1], run, span)
-    title = f"SynOps per joule: this network as modelled by {energy_model(run)}, chips, biology"
+    title = "SynOps per joule: this network as modelled (full star: all-in, open star: marginal), chips, biology"
     figure.suptitle(literal(title), x=0.01, ha="left", fontsize=10.5)
     figure.legend(handles=_legend(run), loc="outside lower center", ncols=5, columnspacing=1.4)
 
@@ -75,17 +86,21 @@ def _paint(figure: Figure, run: Run, upper: int, lower: int) -> None:
 def _span(run: Run) -> tuple[float, float]:
     """1e6 to 1e16 operations per joule, wider by whole decades where a value asks for it."""
     values = [_value(row) for kind in ("SynOp", "MAC") for row in chips(run, kind)]
-    logs = [6.0, 16.0, *(math.log10(value) for value in (*values, *map(_value, _own_rows(run))))]
+    logs = [6.0, 16.0, *(math.log10(value) for value in (*values, *_own_values(run)))]
     return 10.0 ** math.floor(min(logs)), 10.0 ** math.ceil(max(logs))
+
+
+def _own_values(run: Run) -> list[float]:
+    """SynOps per joule of the run's network, all there are."""
+    found = (_value(row[scope]) for row in _own_rows(run) for scope in ("all_in", "marginal"))
+    return [value for value in found if value > 0]
 
 
 def _events(axes: Axes, run: Run, span: tuple[float, float]) -> None:
     """The panel of synaptic events, with the scale of joules on top."""
     names: list[str] = []
     for row in _own_rows(run):
-        _range(axes, row, len(names), VERMILION)
-        star: dict[str, Any] = {"marker": "*", "markersize": 15, "color": VERMILION, "markeredgecolor": BLACK}
-        axes.plot(_value(row), len(names), **star, zorder=5)
+        _own(axes, row, len(names), span[1])
         names.append(text(row, "name"))
     _biology(axes, run, len(names))
     names.append("biology: range, whiskers, estimates")
@@ -104,6 +119,18 @@ def _events(axes: Axes, run: Run, span: tuple[float, float]) -> None:
     twin.set_xlabel("joules per SynOp")
 
 
+def _own(axes: Axes, row: dict[str, Any], place: int, right: float) -> None:
+    """Two stars for a model, full for all that it prices and open for the slope, and joules in words."""
+    for scope, face in (("marginal", "white"), ("all_in", VERMILION)):
+        if _value(row[scope]) > 0:
+            _range(axes, row[scope], place, VERMILION)
+            star: dict[str, Any] = {"marker": "*", "markersize": 14, "color": VERMILION, "markeredgecolor": BLACK}
+            axes.plot(_value(row[scope]), place, **star, markerfacecolor=face, zorder=5)
+    energy = number(row, "joules")
+    if energy is not None:
+        axes.text(right, place, f"{joules(energy)}/inference ", ha="right", va="center", fontsize=7.5, zorder=6)
+
+
 def _biology(axes: Axes, run: Run, row: int) -> None:
     """The range of published estimates as a band with whiskers, the reference value as a line."""
     biology = branch(run.assumptions, "baselines", "biology")
@@ -118,6 +145,9 @@ def _biology(axes: Axes, run: Run, row: int) -> None:
     line = seed_line(run)
     if line:
         axes.axvline(line[0], color=PURPLE, linestyle="--", linewidth=1.6, zorder=1)
+        where: dict[str, Any] = {"rotation": 90, "ha": "left", "va": "bottom", "fontsize": 7.5, "color": BLACK}
+        below = axes.get_xaxis_transform()
+        axes.text(1.25 * line[0], 0.01, literal(f"{line[1]}, see the footnote"), transform=below, **where)
 
 
 def _ends(value: Any) -> tuple[float, float] | None:
@@ -133,7 +163,11 @@ def _products(axes: Axes, run: Run, span: tuple[float, float]) -> None:
     _rows(axes, chips(run, "MAC"), names, GREY)
     _scale(axes, names, span, "MACs per joule")
     axes.set_facecolor("#f5f5f5")
-    axes.set_title("Another quantity: multiply-accumulates, not SynOps", fontsize=9.5, pad=5)
+    axes.set_title(
+        "Another quantity: peak MACs, not SynOps: nothing to compare",
+        fontsize=9.5,
+        pad=5,
+    )
 
 
 def _rows(axes: Axes, rows: list[dict[str, Any]], names: list[str], colour: str) -> None:

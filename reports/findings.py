@@ -10,7 +10,7 @@ from typing import Any
 
 from evaluate.records import Metric, Run
 from reports import fits
-from reports.fields import branch, metric, number, sentences, text
+from reports.fields import branch, entries, metric, number, sentences, text
 from reports.quantities import (
     UNMEASURED,
     interval,
@@ -219,14 +219,25 @@ def efficiency(run: Run) -> str:
 
 
 def network_efficiency(run: Run) -> list[dict[str, Any]]:
-    """SynOps per joule of the run's network: with all that the model prices, and of the SynOps' own term.
+    """SynOps per joule of the run's network under each model, with the joules of an inference beside it.
 
-    The second is the slope, what one SynOp more would cost. Under a price list it is the reciprocal of the
-    price of a SynOp, the same for every network.
+    ``all_in`` is what all priced terms give, ``marginal`` the slope, what one SynOp more would cost. Under a price
+    list for arithmetic alone the slope is the reciprocal of the price of a SynOp, the same for every network. A run of
+    before there were several models has one row.
     """
-    whole = metric(run, "efficiency.synops_per_s_per_w")
-    slope = branch(run.assumptions, "energy", "efficiency", "marginal")
-    spans = (("all-in", asdict(whole)), ("marginal", slope))
-    keys = {"ops_per_joule": "value", "ops_per_joule_low": "low", "ops_per_joule_high": "high"}
-    rows = [{"scope": scope, **{key: number(span, end) for key, end in keys.items()}} for scope, span in spans]
-    return [row for row in rows if row["ops_per_joule"]]
+    rows = [
+        {
+            "model": text(record, "name", "unnamed model"),
+            "unverified": text(record, "unverified"),
+            "all_in": branch(record, "efficiency", "all_terms"),
+            "marginal": branch(record, "efficiency", "marginal"),
+            "joules": number(branch(record, "totals", "snn"), "value"),
+        }
+        for record in entries(run.assumptions, "energy_models")
+    ]
+    if not rows:
+        slope = branch(run.assumptions, "energy", "efficiency", "marginal")
+        whole = asdict(metric(run, "efficiency.synops_per_s_per_w"))
+        joules_j = metric(run, "energy.snn_j").value
+        rows = [{"model": energy_model(run), "unverified": "", "all_in": whole, "marginal": slope, "joules": joules_j}]
+    return [row for row in rows if number(row["all_in"], "value") or number(row["marginal"], "value")]

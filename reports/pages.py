@@ -10,7 +10,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from evaluate.records import Run, write_atomically
-from reports import citations, exact, findings, fits, tables
+from reports import citations, energies, exact, findings, fits, tables
 from reports.digest import converted, data
 from reports.efficiency import chips, efficiency_png
 from reports.errors import ReportError
@@ -87,6 +87,8 @@ def page(run: Run) -> str:
         "findings": findings,
         "fits": fits,
         "tables": tables,
+        "energies": energies,
+        "no_break_even": _no_break_even(energy),
         "citations": citations,
         "energy": {key: text(energy, key) for key in ("formula", "citation", "scope", "low_high_meaning")},
         "verdicts": sentences(energy, "verdict"),
@@ -119,18 +121,29 @@ def _rho(energy: dict[str, Any]) -> str:
     if rho is None:
         why = "no weighted layer receives spikes" if energy else "no energy model in this run file"
         return f"rho, the spikes per synapse and inference: {UNMEASURED} ({why})."
+    if text(energy, "no_break_even"):
+        return f"rho, the spikes per synapse and inference, is {count(rho)}. {_no_break_even(energy)}"
     side = "" if even is None else f"; the model's own break-even, other terms left out, is {count(even)}"
     return f"rho, the spikes per synapse and inference, is {count(rho)}{side}."
 
 
+def _no_break_even(energy: dict[str, Any]) -> str:
+    """Why there is no rho and no number of steps at which the verdict flips."""
+    return f"No break-even: {prose(text(energy, 'no_break_even', 'no model gives one'))}."
+
+
 def _network(run: Run) -> str:
-    """The efficiency of the run's network as a table: all-in and marginal."""
-    model = findings.energy_model(run)
-    rates = [(text(row, "scope"), number(row, "ops_per_joule")) for row in findings.network_efficiency(run)]
-    return table(
-        ["this network", "SynOps per joule", "joules per SynOp", "evidence"],
-        ([scope, power_of_ten(value), joules(1 / value), f"modelled by {model}"] for scope, value in rates if value),
-    )
+    """The efficiency of the run's network as a table: all-in and marginal under each model, joules beside them."""
+    rows = []
+    for row in findings.network_efficiency(run):
+        values = [number(row[scope], "value") for scope in ("all_in", "marginal")]
+        cells = [cell for value in values for cell in ((power_of_ten(value), joules(1 / value)) if value else ("", ""))]
+        energy = number(row, "joules")
+        unsure = " (*unverified*)" if text(row, "unverified") else ""
+        rows.append([f"{text(row, 'model')}{unsure}", *cells, "" if energy is None else joules(energy)])
+    headers = ["this network, modelled by", "SynOps per joule, all-in", "J per SynOp, all-in",
+               "SynOps per joule, marginal", "J per SynOp, marginal", "J per inference"]  # fmt: skip
+    return table(headers, rows)
 
 
 def _case(run: Run) -> dict[str, dict[str, Any]]:

@@ -49,7 +49,9 @@ MARKS = {
     "second-hand": "quoted, with its place, by somebody who states to have read the source",
     "derived": "calculated here from figures that are seen or second-hand",
 }
-QUANTITIES = ("SynOp", "MAC", "add", "multiply", "memory access", "threshold")
+QUANTITIES = (
+    "SynOp", "MAC", "add", "multiply", "memory access", "threshold", "static power", "neuron update", "spike",
+)  # fmt: skip
 
 _CLOSED_SETS: dict[str, tuple[str, ...]] = {
     "unit_as_printed": tuple(UNITS),

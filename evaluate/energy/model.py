@@ -36,19 +36,29 @@ class Bill:
         The ANN on a machine that skips products of zero activations.
     snn : dict of str to float
         The spiking network; the term of its SynOps is called ``accumulates``.
-    rho_break_even : float
-        Spikes per synapse and inference at which accumulates cost what the dense MACs they replace cost.
+    rho_break_even : float or None
+        Spikes per synapse and inference at which accumulates cost what the dense MACs they replace cost; None
+        where the model prices no ANN.
     rho_break_even_all_terms : float or None
         The same when the other terms of both networks are counted; not above 0 when they alone cost more
         than the ANN; None without spiking layers.
+    quantised : dict of str to float, optional
+        The ANN with activations of as few bits as tell the counts of a neuron apart; None where it is not priced.
+    spike_terms : frozenset of str
+        The terms of `snn` that grow with the spikes. The others of `snn` but `once_terms` grow with the steps.
+    once_terms : frozenset of str
+        The terms of `snn` that are paid once in an inference, however long it is.
     """
 
     prices: str
     ann: dict[str, float]
     ann_sparse: dict[str, float]
     snn: dict[str, float]
-    rho_break_even: float
+    rho_break_even: float | None
     rho_break_even_all_terms: float | None
+    quantised: dict[str, float] | None = None
+    spike_terms: frozenset[str] = frozenset({"accumulates"})
+    once_terms: frozenset[str] = frozenset({"encoder MACs"})
 
     @property
     def ann_j(self) -> float:
@@ -59,6 +69,11 @@ class Bill:
     def ann_sparse_j(self) -> float:
         """Joules per inference of the ANN that skips zero activations."""
         return math.fsum(self.ann_sparse.values())
+
+    @property
+    def quantised_j(self) -> float:
+        """Joules per inference of the quantised ANN; 0 where it is not priced."""
+        return math.fsum((self.quantised or {}).values())
 
     @property
     def snn_j(self) -> float:
@@ -93,11 +108,11 @@ class Breakdown:
         return (self.nominal, *self.alternatives)
 
     def energy(self, network: str) -> Span:
-        """Joules per inference of ``ann``, ``ann_sparse`` or ``snn``."""
+        """Joules per inference of ``ann``, ``ann_sparse``, ``quantised`` or ``snn``."""
         return self._span(lambda bill: float(getattr(bill, f"{network}_j")))
 
     def ratio(self, baseline: str = "ann") -> Span | None:
-        """SNN joules over those of `baseline` (``ann`` or ``ann_sparse``), price list by price list.
+        """SNN joules over those of `baseline` (``ann``, ``ann_sparse`` or ``quantised``), price list by price list.
 
         Both sides of a ratio are paid at the same prices. None if the baseline costs nothing.
         """
@@ -113,8 +128,13 @@ class Breakdown:
         return self._span(lambda bill: self.synops / bill.snn_j) if self.synops > 0 else None
 
     def marginal_efficiency(self) -> Span | None:
-        """SynOps/s/W of the accumulates alone: a property of the price list, the same for every network."""
-        return self._span(lambda bill: self.synops / bill.snn["accumulates"]) if self.synops > 0 else None
+        """SynOps/s/W of the terms that grow with the spikes: what one SynOp more costs; None without SynOps.
+
+        Where these are the accumulates alone it is a property of the price list, the same for every network.
+        """
+        if self.synops <= 0:
+            return None
+        return self._span(lambda bill: self.synops / math.fsum(bill.snn[term] for term in bill.spike_terms))
 
     def _span(self, measure: Callable[[Bill], float]) -> Span:
         """`measure` of the nominal bill, smallest and largest of all bills."""
@@ -150,8 +170,16 @@ class EnergyModel(Protocol):
         """What happens and is not paid for."""
 
     @property
+    def unverified(self) -> str:
+        """What of it was not checked against its source; shown wherever its joules are. Empty if all was."""
+
+    @property
     def low_high_meaning(self) -> str:
         """What the range of a `Span` of this model is."""
+
+    @property
+    def counts_memory(self) -> bool:
+        """Whether fetching and storing is among what is paid for."""
 
     @property
     def constants(self) -> tuple[Constant, ...]:

@@ -33,10 +33,12 @@ class OpsHorowitz:
         E_ann        = sum(M) E_mac
         E_ann_sparse = sum(d M) E_mac
         E_snn        = sum(A) E_add + k sum(M_enc) E_mac + sum(U (a E_add + m E_mult))
+        E_quantised  = sum(M) min(b E_add, E_mac)
 
     M dense MACs, d M those with an activation that is not zero, A accumulates (SynOps), M_enc MACs of the
     analog first layer, k how often it is computed (1: a constant current is cached), U updates of membranes
-    with a additions and m multiplications each, biases included. Joules per inference.
+    with a additions and m multiplications each, biases included. Joules per inference. A product with an
+    activation of b bits is b shifted additions, or a MAC where that is cheaper.
 
     Break-even of a network without other terms: ``rho* = E_mac / E_add`` spikes per synapse and inference.
     With them: ``rho* = (E_ann - (E_snn - rho M_s E_add)) / (M_s E_add)``, M_s the MACs of the spiking layers.
@@ -45,6 +47,8 @@ class OpsHorowitz:
     ----------
     number_format : str
         The nominal price list, one of `FORMATS`; the others make the range.
+    bits : int or None
+        b, bits of an activation of the quantised ANN; without it that ANN is not priced.
 
     Raises
     ------
@@ -53,6 +57,7 @@ class OpsHorowitz:
     """
 
     number_format: str = "fp32"
+    bits: int | None = None
 
     name: ClassVar[str] = "ops-horowitz"
     version: ClassVar[str] = "1"
@@ -76,6 +81,8 @@ class OpsHorowitz:
         "clock, control, leakage and other static power",
         "input, output and host",
     )
+    counts_memory: ClassVar[bool] = False
+    unverified: ClassVar[str] = ""
 
     def __post_init__(self) -> None:
         """Refuse a format without prices."""
@@ -103,7 +110,7 @@ class OpsHorowitz:
             raise EvaluateError(
                 f"ops-horowitz: encoder_repeats is {encoder_repeats}; expected 1 or the number of steps"
             )
-        nominal, *others = (_bill(f, counts, encoder_repeats) for f in self._formats())
+        nominal, *others = (_bill(f, counts, encoder_repeats, self.bits) for f in self._formats())
         synops, macs = _spiking(counts)
         rho = synops / macs if macs else None
         return Breakdown(nominal, tuple(others), fsum(c.synops for c in counts), rho)
@@ -127,7 +134,7 @@ def _spiking(counts: Sequence[OpCount]) -> tuple[float, float]:
     return fsum(count.synops for count in spiking), fsum(count.ann_macs for count in spiking)
 
 
-def _bill(number_format: str, counts: Sequence[OpCount], encoder_repeats: int) -> Bill:
+def _bill(number_format: str, counts: Sequence[OpCount], encoder_repeats: int, bits: int | None) -> Bill:
     """All terms at the prices of one format."""
     add_j, multiply_j, mac_j = (constant.joules_per_op for constant in _rows(number_format))
     snn = {
@@ -140,6 +147,7 @@ def _bill(number_format: str, counts: Sequence[OpCount], encoder_repeats: int) -
     ann_j = fsum(c.ann_macs for c in counts) * mac_j
     synops, macs = _spiking(counts)
     rest_j = fsum(snn.values()) - synops * add_j
+    product_j = None if bits is None else min(bits * add_j, mac_j)
     return Bill(
         prices=number_format,
         ann={"MACs": ann_j},
@@ -147,4 +155,5 @@ def _bill(number_format: str, counts: Sequence[OpCount], encoder_repeats: int) -
         snn=snn,
         rho_break_even=mac_j / add_j,
         rho_break_even_all_terms=(ann_j - rest_j) / (macs * add_j) if macs else None,
+        quantised=None if product_j is None else {"MACs": fsum(c.ann_macs for c in counts) * product_j},
     )

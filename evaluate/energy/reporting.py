@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from evaluate.energy.break_even import BASELINES, BreakEven, break_even
+from evaluate.energy.charges import table_of
 from evaluate.energy.constants import Constant, read_constants
-from evaluate.energy.model import Breakdown, EnergyModel, Span
-from evaluate.energy.verdict import thresholds, verdict
+from evaluate.energy.model import Bill, Breakdown, EnergyModel, Span
+from evaluate.energy.verdict import judged, thresholds, verdict
 
-__all__ = ["as_record", "baselines_record"]
+__all__ = ["as_record", "baselines_record", "constants_record", "model_record"]
+
+_NETWORKS = ("ann", "ann_sparse", "quantised", "snn")
 
 _HERE = Path(__file__).parent
 
 
-def as_record(model: EnergyModel, breakdown: Breakdown) -> dict[str, Any]:
+def as_record(model: EnergyModel, breakdown: Breakdown, no_break_even: str = "") -> dict[str, Any]:
     """Everything a reader needs to judge the joules of one run.
+
+    Parameters
+    ----------
+    no_break_even : str
+        Why rho has no break-even for this network, if it has none.
 
     Returns
     -------
@@ -50,12 +60,76 @@ def as_record(model: EnergyModel, breakdown: Breakdown) -> dict[str, Any]:
         "unpriced": list(model.unpriced),
         "rho": breakdown.rho,
         "rho_unit": "spikes per synapse and inference",
-        "rho_break_even": bill.rho_break_even,
-        "rho_break_even_all_terms": bill.rho_break_even_all_terms,
+        "rho_break_even": None if no_break_even else bill.rho_break_even,
+        "rho_break_even_all_terms": None if no_break_even else bill.rho_break_even_all_terms,
+        "no_break_even": no_break_even,
         "thresholds": [_printed(row) for row in thresholds()],
-        "verdict": list(verdict(model, breakdown)),
+        "verdict": list(verdict(model, breakdown, no_break_even)),
         "low_high_meaning": model.low_high_meaning,
     }
+
+
+def model_record(model: EnergyModel, breakdown: Breakdown, steps: int, no_break_even: str = "") -> dict[str, Any]:
+    """One model among several, for the same counts.
+
+    Parameters
+    ----------
+    steps : int
+        T of the run.
+    no_break_even : str
+        Why there is no break-even for this network, if there is none.
+
+    Returns
+    -------
+    dict
+        ``totals`` and ``ratio`` as ``{value, low, high}``, in J per inference, of the networks that are priced;
+        ``terms`` of every price list by name; ``efficiency`` in SynOps/s/W; ``constants`` as names of rows, see
+        `constants_record`; ``break_even`` against each baseline; ``verdict`` in sentences.
+    """
+    priced = [name for name in _NETWORKS if breakdown.energy(name).value > 0]
+    flips = {} if no_break_even else {name: break_even(breakdown, name, steps) for name in BASELINES}
+    return {
+        "name": model.name,
+        "version": model.version,
+        "formula": model.formula,
+        "source": model.citation,
+        "evidence": sorted({row.evidence for row in model.constants}),
+        "scope": model.scope,
+        "counts_memory": model.counts_memory,
+        "unverified": model.unverified,
+        "terms": {bill.prices: _terms(bill, priced) for bill in breakdown.bills},
+        "terms_unit": "J",
+        "totals": {name: asdict(breakdown.energy(name)) for name in priced},
+        "ratio": {name: _record(breakdown.ratio(name)) for name in priced if name != "snn"},
+        "efficiency": {
+            "unit": "SynOps/s/W",
+            "all_terms": _record(breakdown.efficiency()),
+            "marginal": _record(breakdown.marginal_efficiency()),
+        },
+        "constants": [row.name for row in model.constants],
+        "unpriced": list(model.unpriced),
+        "low_high_meaning": model.low_high_meaning,
+        "break_even": {name: _flip(flip) for name, flip in flips.items() if flip is not None},
+        "no_break_even": no_break_even,
+        "verdict": list(judged(model, breakdown, steps, no_break_even)),
+    }
+
+
+def constants_record(models: Iterable[EnergyModel]) -> list[dict[str, Any]]:
+    """Every constant that any of the `models` prices with, once, as printed, with the ``table`` that holds its row."""
+    constants = {row.name: row for model in models for row in model.constants}
+    return [{**_printed(row), "table": table_of(name)} for name, row in constants.items()]
+
+
+def _terms(bill: Bill, networks: Sequence[str]) -> dict[str, dict[str, float]]:
+    """Joules of every network by term."""
+    return {name: dict(getattr(bill, name) or {}) for name in networks}
+
+
+def _flip(found: BreakEven) -> dict[str, Any]:
+    """A break-even as plain JSON."""
+    return {"rho": found.rho, "rho_even": asdict(found.rho_even), "rate": found.rate, "rate_even": found.rate_even,
+            "steps": found.steps, "steps_even": asdict(found.steps_even)}  # fmt: skip
 
 
 def baselines_record() -> dict[str, Any]:

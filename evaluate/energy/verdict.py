@@ -6,13 +6,15 @@ published studies with memory found, and says plainly when a network does not me
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
+from evaluate.energy.break_even import BASELINES, break_even, flip_in_words
 from evaluate.energy.constants import Constant, read_constants
 from evaluate.energy.model import Breakdown, EnergyModel, joules_in_words, rounded
 
-__all__ = ["thresholds", "verdict"]
+__all__ = ["judged", "thresholds", "verdict"]
 
 _THRESHOLDS = Path(__file__).with_name("thresholds.toml")
 
@@ -23,22 +25,56 @@ def thresholds() -> tuple[Constant, ...]:
     return tuple(sorted(read_constants(_THRESHOLDS), key=lambda row: -row.si_value))
 
 
-def verdict(model: EnergyModel, breakdown: Breakdown) -> tuple[str, ...]:
-    """Sentences: against the dense and the sparse ANN, over price lists, rho, the published thresholds."""
-    sentences = [
-        f"{model.name} prices {model.scope}.",
-        _against(model, breakdown, "ann", "the ANN computed densely"),
-        _against(model, breakdown, "ann_sparse", "the ANN that skips zero activations"),
-        _order(breakdown),
-    ]
+def verdict(model: EnergyModel, breakdown: Breakdown, no_break_even: str = "") -> tuple[str, ...]:
+    """Sentences: against the dense and the sparse ANN, over price lists, rho, the published thresholds.
+
+    Parameters
+    ----------
+    no_break_even : str
+        Why rho has no break-even for this network, if it has none.
+    """
+    sentences = [f"{model.name} prices {model.scope}.", *_compared(model, breakdown, ("ann", "ann_sparse"))]
     if breakdown.rho is None:
         return (
             *sentences,
             "No weighted layer receives spikes: rho, spikes per synapse and inference, is undefined.",
         )
-    sentences += [_break_even(breakdown, breakdown.rho)]
-    sentences += [_threshold(row, breakdown.rho) for row in thresholds()]
-    return (*sentences, _summary(breakdown.rho))
+    sentences += [
+        f"No break-even: {no_break_even}." if no_break_even else _break_even(breakdown, breakdown.rho),
+        *(_threshold(row, breakdown.rho) for row in thresholds()),
+    ]
+    return (*sentences, _summary(breakdown.rho, no_break_even))
+
+
+def judged(model: EnergyModel, breakdown: Breakdown, steps: int, no_break_even: str = "") -> tuple[str, ...]:
+    """Sentences on one model among several: against each form of the ANN, and where that flips; no thresholds.
+
+    Parameters
+    ----------
+    steps : int
+        T of the run.
+    no_break_even : str
+        Why there is no break-even for this network, if there is none.
+    """
+    unsure = (f"*unverified*: {model.unverified}.",) if model.unverified else ()
+    priced = [name for name in BASELINES if breakdown.energy(name).value > 0 or name != "quantised"]
+    sentences = (*unsure, *_compared(model, breakdown, priced))
+    if not breakdown.nominal.ann:
+        return sentences
+    if no_break_even:
+        return (*sentences, f"No break-even: {no_break_even}.")
+    flips = (break_even(breakdown, name, steps) for name in priced)
+    return (*sentences, *(flip_in_words(model, flip) for flip in flips if flip is not None))
+
+
+def _compared(model: EnergyModel, breakdown: Breakdown, baselines: Iterable[str]) -> tuple[str, ...]:
+    """Against each of the `baselines`, and whether prices turn the order."""
+    if not breakdown.nominal.ann:
+        return (
+            f"{model.name} prices no ANN, since none runs on that chip: joules of different machines are not divided. "
+            f"The SNN takes {joules_in_words(breakdown.nominal.snn_j)} per inference.",
+        )
+    return (*(_against(model, breakdown, name, BASELINES[name]) for name in baselines), _order(breakdown))
 
 
 def _against(model: EnergyModel, breakdown: Breakdown, baseline: str, words: str) -> str:
@@ -70,6 +106,8 @@ def _order(breakdown: Breakdown) -> str:
 def _break_even(breakdown: Breakdown, rho: float) -> str:
     """Where rho stands to the break-even of the model itself."""
     bill = breakdown.nominal
+    if bill.rho_break_even is None:
+        return f"rho = {rho:.3g} spikes per synapse and inference; there is nothing to break even with."
     whole = bill.rho_break_even_all_terms or 0.0
     rest = f"{whole:.3g} with them" if whole > 0 else "with them there is none, they alone cost more than the ANN"
     return (
@@ -88,11 +126,13 @@ def _threshold(row: Constant, rho: float) -> str:
         outcome = "meets"
     else:
         outcome = "meets only the generous end of"
-    mark = {"seen": "", "second-hand": "; figure quoted second-hand", "derived": "; derived here"}[row.mark]
+    mark = {"seen": "", "second-hand": "; figure quoted second-hand, *unverified*", "derived": "; derived here"}[
+        row.mark
+    ]
     return f"rho = {rho:.3g} {outcome} the threshold {asked} of {row.name} ({row.note}{mark})."
 
 
-def _summary(rho: float) -> str:
+def _summary(rho: float, no_break_even: str) -> str:
     """The sentence to quote."""
     highs = [row.high or row.value_as_printed for row in thresholds()]
     lows = [row.low or row.value_as_printed for row in thresholds()]
@@ -101,6 +141,8 @@ def _summary(rho: float) -> str:
             "With memory counted this network loses by every published threshold listed: no saving of energy "
             "is to be claimed; fewer steps or fewer spikes are needed."
         )
+    if no_break_even:
+        return f"With memory counted a saving of energy is not established: {no_break_even}."
     if rho < min(lows):
         return "With memory counted this network can win by every published threshold listed."
     return "With memory counted the published thresholds disagree: a saving of energy is not established."

@@ -11,8 +11,9 @@ from torch import nn
 from convert import ConvertConfig, convert, trace
 from convert.graph import ir
 from convert.graph.semantics import infer_shape
-from evaluate.operations import count_operations, fan_out, update_cost
+from evaluate.operations import count_operations, update_cost
 from evaluate.runner import measure
+from evaluate.synapses import fan_out
 
 
 def edges(op, shape):

@@ -169,10 +169,35 @@ def energy(factor: float) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def energy_model(name: str, factor: float, ann: float, **more: Any) -> dict[str, Any]:
+    """The record of one model among several; `ann` is what the dense ANN costs under it, in nJ."""
+    joules = {"snn": 50e-9 * factor, "ann": ann * 1e-9, "ann_sparse": 0.6 * ann * 1e-9, "quantised": 0.5 * ann * 1e-9}
+    ends = {key: {"value": j, "low": 0.8 * j, "high": 1.234 * j} for key, j in joules.items()}
+    ratios = {key: j and 50e-9 * factor / j for key, j in joules.items() if key != "snn"}
+    spans = {key: {"value": r, "low": 0.9 * r, "high": 1.1 * r} for key, r in ratios.items()}
+    flip = {"rho": 1.2 * factor, "rho_even": {"value": 1.23, "low": 1.0, "high": 1.5}, "rate": 0.02 * factor,
+            "rate_even": 0.0192, "steps": 64, "steps_even": {"value": 65.6, "low": 60.0, "high": 80.0}}  # fmt: skip
+    return {
+        "name": name, "version": "1", "scope": "arithmetic and memory", "source": "Somebody, Somewhere, 2022",
+        "unpriced": ["static power"], "low_high_meaning": "two price lists", "unverified": "", "totals": ends,
+        "ratio": spans, "break_even": {"ann": flip}, "no_break_even": "", "quantised_bits": 7,
+        "efficiency": {"all_terms": {"value": 4e11, "low": 2e11, "high": 5e11}, "marginal": {"value": 1.1e12}}, **more,
+    }  # fmt: skip
+
+
+def energy_models(factor: float) -> list[dict[str, Any]]:
+    """Two models that price an ANN, one of them second-hand, and a chip that does not."""
+    chip = energy_model("chip-affine", factor, 1.0)
+    chip |= {"totals": {"snn": chip["totals"]["snn"]}, "ratio": {}, "break_even": {}}
+    return [energy_model("ops-horowitz", factor, 120.0),
+            energy_model("lemaire2022", factor, 40.0, unverified="memory accesses"), chip]  # fmt: skip
+
+
 def assumptions(factor: float) -> dict[str, Any]:
     """Energy model, baselines, conventions."""
     return {
         "energy": energy(factor),
+        "energy_models": energy_models(factor),
         "baselines": {"biology": biology(), "hardware": hardware()},
         "counting": [
             "One SynOp is one spike delivered through one existing synapse.",

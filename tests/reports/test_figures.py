@@ -35,7 +35,11 @@ def test_processors_have_a_panel_of_their_own(make_run: MakeRun) -> None:
     assert "SynOps per joule" in events.get_xlabel() and processors.get_xlabel() == "MACs per joule"
     assert events.get_xlim() == (1e6, 1e16)
     names = [label.get_text() for label in events.get_yticklabels()]
-    assert names[:2] == ["this network, all-in", "this network, marginal"]
+    assert names[:3] == ["network, by ops-horowitz", "network, by lemaire2022 (unverified)", "network, by chip-affine"]
+    assert "50 nJ/inference" in [text.get_text().strip() for text in events.texts]
+    assert any("see the footnote" in text.get_text() for text in events.texts), "the line's value is not measured"
+    assert "not SynOps" in processors.get_title()
+    assert not processors.patches and not any("biology" in text.get_text() for text in processors.get_yticklabels())
     assert not any("A100" in name for name in names)
 
 
@@ -55,3 +59,10 @@ def test_what_was_not_measured_is_not_drawn(make_run: MakeRun) -> None:
     full, bare = make_run("full"), make_run("bare")
     for paint in (accuracy_png, energy_png, efficiency_png):
         assert paint(bare) != paint(full)
+
+
+def test_a_run_of_one_model_keeps_its_row(make_run: MakeRun) -> None:
+    run = make_run("full")
+    old = replace(run, assumptions={k: v for k, v in run.assumptions.items() if k != "energy_models"})
+    (row,) = efficiency._own_rows(old)
+    assert row["name"] == "network, by ops-horowitz 1" and row["marginal"]["ops_per_joule"] == 1.11e12
