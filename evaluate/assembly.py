@@ -108,6 +108,7 @@ def assemble(
         assumptions=_assumptions(view),
         environment=environ | {"seconds": {k: round(v, 3) for k, v in {**seconds, **measured.seconds}.items()}},
         notes=(*conversion.notes, *asked.notes, *notes),
+        samples=view.heads[0].each(),
     )
 
 

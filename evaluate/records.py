@@ -12,18 +12,31 @@ so the same id means the same numbers, timing and environment excepted. A metric
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import math
 import os
 import tempfile
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from evaluate.errors import RunFileError
 
-__all__ = ["BENCHMARK", "SCHEMA", "Metric", "Run", "content_hash", "read_run", "write_atomically", "write_run"]
+__all__ = [
+    "BENCHMARK",
+    "SCHEMA",
+    "Metric",
+    "Run",
+    "content_hash",
+    "pack_bits",
+    "read_run",
+    "unpack_bits",
+    "write_atomically",
+    "write_run",
+]
 
 SCHEMA = "ann2spike.run/1"
 
@@ -104,6 +117,9 @@ class Run:
     """Verdicts on exported files, one for each form, target and reading."""
     diagnosis: dict[str, Any] = field(default_factory=dict)
     """Where and why accuracy was lost, where it was asked for; see `evaluate.diagnosis`."""
+    samples: dict[str, Any] = field(default_factory=dict)
+    """``count``, and for each of ``snn_right``, ``ann_right``, ``agree`` that is known one bit a sample, in the order
+    of the data, as `pack_bits` writes them; after the last step, of the first head."""
     schema: str = field(default=SCHEMA)
 
     def metric(self, name: str) -> Metric:
@@ -127,6 +143,37 @@ def content_hash(value: Any) -> str:
     """
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def pack_bits(bits: Sequence[bool]) -> str:
+    """One bit a sample, eight in a byte, the first one highest, as base64.
+
+    >>> pack_bits([True, False, True])
+    'oA=='
+    """
+    padded = [bool(bit) for bit in bits] + [False] * (-len(bits) % 8)
+    rows = (padded[i : i + 8] for i in range(0, len(padded), 8))
+    return base64.b64encode(bytes(sum(bit << (7 - i) for i, bit in enumerate(row)) for row in rows)).decode()
+
+
+def unpack_bits(text: str, count: int) -> list[bool]:
+    """The first `count` bits of what `pack_bits` wrote.
+
+    Raises
+    ------
+    RunFileError
+        No base64, or another number of bits.
+
+    >>> unpack_bits("oA==", 3)
+    [True, False, True]
+    """
+    try:
+        packed = base64.b64decode(text, validate=True)
+    except ValueError as error:
+        raise RunFileError(f"samples: got no base64 ({error}); expected bits; convert the model again") from error
+    if len(packed) != (count + 7) // 8:
+        raise RunFileError(f"samples: got {len(packed)} bytes for {count} samples; convert the model again")
+    return [bool(packed[i // 8] >> (7 - i % 8) & 1) for i in range(count)]
 
 
 def read_run(path: Path | str) -> Run:

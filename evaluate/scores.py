@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from evaluate.latency import milliseconds, steps_within
-from evaluate.records import Metric
+from evaluate.records import Metric, pack_bits
 from evaluate.regression import Estimate, r2, r2_curve, r2_difference, rmse
 from evaluate.statistics import describe, paired_difference, wilson
 from evaluate.tasks import Task
@@ -51,6 +51,15 @@ class Decisions:
     def headline(self) -> list[Metric]:
         """Every metric of a run that depends on the answers."""
         return [*self.brief(), *self._latency()]
+
+    def each(self) -> dict[str, Any]:
+        """Which samples each network gets right after the last step, and on which they agree: bits."""
+        known = {
+            "snn_right": None if self.right is None else self.right[:, -1],
+            "ann_right": self.ann_right,
+            "agree": None if self.same is None else self.same[:, -1],
+        }
+        return {"count": self.n} | {k: pack_bits(bits.tolist()) for k, bits in known.items() if bits is not None}
 
     def brief(self) -> list[Metric]:
         """The score of each network, their difference, their agreement."""
@@ -147,6 +156,10 @@ class Numbers:
         waits = (("steps_within_0.5pp", "steps"), ("ms_within_0.5pp", "ms"), ("steps_within_0.1pp", "steps"))
         later = [Metric(f"latency.{name}", None, unit, "lower", note=_NUMBERS) for name, unit in waits]
         return [*self.brief(), *self._latency(), *none, *later]
+
+    def each(self) -> dict[str, Any]:
+        """Numbers are not right or wrong."""
+        return {}
 
     def brief(self) -> list[Metric]:
         """R2 and RMSE against the labels, and the distance of the SNN from the ANN."""
