@@ -1,0 +1,85 @@
+"""Which runs belong together: the same case at the base and at the head, repeats of it in the order of time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+from evaluate.errors import RunFileError
+from evaluate.records import Run, read_run
+from reports.fields import branch, text
+
+__all__ = ["Pair", "case_name", "interleaved", "load_runs", "pair_up"]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One case: its runs at the base and at the head, each the oldest first."""
+
+    case: str
+    base: tuple[Run, ...]
+    head: tuple[Run, ...]
+
+
+def load_runs(place: str | Path) -> list[Run]:
+    """The runs at `place`: a run file, an output folder, or a folder of either.
+
+    The one door to where runs are kept: a run store has another function of the same shape.
+
+    Raises
+    ------
+    RunFileError
+        There is none, or one of them is damaged.
+    """
+    path = Path(place)
+    if not path.is_dir() or (path / "run.json").is_file():
+        return [read_run(path)]
+    files = sorted({*path.rglob("run.json"), *path.glob("*.json")})
+    if not files:
+        raise RunFileError(f"{path}: holds no run; expected a run.json, or folders that hold one")
+    return [read_run(file) for file in files]
+
+
+def case_name(run: Run) -> str:
+    """What was asked, as a name that survives a change of the code and of the weights."""
+    config, data = branch(run.case, "config"), branch(run.case, "data")
+    model = text(branch(run.case, "model"), "name", "a model without a name")
+    kind = text(run.case, "kind")
+    parts = [text(config, "recipe"), text(config, "neuron"), text(config, "input_code")]
+    steps, seed = text(config, "steps"), text(config, "seed")
+    how = [*(p for p in parts if p), *([f"T={steps}"] if steps else []), *([f"seed {seed}"] if seed else [])]
+    where = [text(data, "spec"), text(data, "samples")]
+    return ", ".join(p for p in (kind, model, " x ".join(p for p in where if p), *how) if p)
+
+
+def pair_up(base: Sequence[Run], head: Sequence[Run]) -> list[Pair]:
+    """Runs of one name together, in the order of the base; a single one on each side belongs together whatever."""
+    sides = [_by_case(base), _by_case(head)]
+    if all(len(side) == 1 for side in sides):
+        (name, before), (_, after) = (next(iter(side.items())) for side in sides)
+        return [Pair(name, before, after)]
+    names = dict.fromkeys((*sides[0], *sides[1]))
+    return [Pair(name, sides[0].get(name, ()), sides[1].get(name, ())) for name in names]
+
+
+def _by_case(runs: Iterable[Run]) -> dict[str, tuple[Run, ...]]:
+    """Runs by the name of their case, each list by time."""
+    found: dict[str, list[Run]] = {}
+    for run in runs:
+        found.setdefault(case_name(run), []).append(run)
+    return {name: tuple(sorted(rows, key=_time)) for name, rows in found.items()}
+
+
+def _time(run: Run) -> str:
+    return text(run.environment, "time_utc")
+
+
+def interleaved(pair: Pair) -> bool:
+    """Whether base and head were run in turn: nowhere more than two runs of one side after each other."""
+    timed = sorted([(_time(run), 0) for run in pair.base] + [(_time(run), 1) for run in pair.head])
+    if not all(time for time, _ in timed):
+        return False
+    streaks = [len(list(rows)) for _, rows in groupby(side for _, side in timed)]
+    return len(pair.base) == len(pair.head) and max(streaks, default=0) <= 2
