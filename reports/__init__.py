@@ -10,13 +10,23 @@ comparison    several recipes on one network as a table
 speed         what a benchmark found: times over the ANN's, peers, threads
 scaling       its curves over steps, batch, width and firing rate
 searches      what a search found: its front, its choice, and how that did on samples it had not seen
+budgets       what a metric may lose                pairing    which runs belong together
+evidence      McNemar's test, paired ratios         movement   the layer that moved most
+gate          gate(): pass, fail, not enough data   verdicts   told as Markdown, JUnit and lines
+html          html_page(): one file, one run or several      formats   JSON and CSV
+vectors       axes, curves and bars as SVG          charts     the figures of the page
+layering      layers as a table with bars
+rerunning     rerun(): the same numbers from the run file alone
 pages         render(): report.md and its figures   errors      the error tree
 """
 
 from reports.comparison import comparison_page, comparison_text
 from reports.digest import summary
 from reports.errors import ReportError
+from reports.gate import gate
+from reports.html import html_page
 from reports.pages import render
+from reports.rerunning import rerun
 from reports.searches import search_page, search_text
 from reports.speed import is_benchmark, render_speed, speed_lines
 
@@ -24,9 +34,12 @@ __all__ = [
     "ReportError",
     "comparison_page",
     "comparison_text",
+    "gate",
+    "html_page",
     "is_benchmark",
     "render",
     "render_speed",
+    "rerun",
     "search_page",
     "search_text",
     "speed_lines",

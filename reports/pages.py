@@ -19,7 +19,7 @@ from reports.figures import accuracy_png, energy_png
 from reports.markup import prose, sentence, table
 from reports.quantities import UNMEASURED, count, joules, power_of_ten
 
-__all__ = ["page", "render", "write_pages"]
+__all__ = ["page", "render", "write_pages", "write_text"]
 
 _ASSUMED = ("neuron", "limits", "counting", "statistics")
 
@@ -73,6 +73,21 @@ def write_pages(folder: Path, files: Mapping[str, bytes]) -> Path:
             "name another with --out"
         ) from error
     return folder / "report.md"
+
+
+def write_text(path: Path, content: str) -> None:
+    """Write `content` to `path` at one stroke; its folder is made where there is none.
+
+    Raises
+    ------
+    ReportError
+        It cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, content.encode())
+    except OSError as error:
+        raise ReportError(f"{path}: cannot be written ({error.strerror}); name another file") from error
 
 
 def page(run: Run) -> str:
