@@ -5,7 +5,8 @@ With d the mean drive of k steps, v the potential before them, beta the leak and
 integrate and fire   s = floor(v + k d + 1 - V_th), at least 0, and at most one in each step from the first spike on
 leaky                the first spike after t_1 = ln((D - v) / (D - V_th)) / -ln(beta) steps; then one every
                      P = ln((D - c + 1) / (D - c)) / -ln(beta) steps, c = V_th + d / 2: in steps of finite length V
-                     passes the threshold by d / 2 on average, and the leak takes its part of that; none if D < V_th
+                     passes the threshold by d / 2 on average, and the leak takes its part of that; none if D < V_th.
+                     Rates lock to simple fractions, as to 1 from d = (1 + beta) / 2 on: off by k (1 - beta) / 2 at most
 reset to zero        one every ceil(V_th / d) steps (leaky: ceil(ln(D / (D - V_th)) / -ln(beta)))
 burst                the same with up to n in a step
 signed, graded       the same in units of the least value u, of both signs, down to the credit
