@@ -16,6 +16,7 @@ gate          gate(): pass, fail, not enough data   verdicts   told as Markdown,
 html          html_page(): one file, one run or several      formats   JSON and CSV
 vectors       axes, curves and bars as SVG          charts     the figures of the page
 layering      layers as a table with bars
+history       one light entry of a run: what a store keeps ready and a dashboard reads
 rerunning     rerun(): the same numbers from the run file alone
 pages         render(): report.md and its figures   errors      the error tree
 """
