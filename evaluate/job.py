@@ -40,6 +40,7 @@ from evaluate.records import Metric, Run
 from evaluate.remedies import verdict
 from evaluate.runner import measure
 from evaluate.tasks import TASKS, Plan, plan
+from evaluate.traces import trace
 
 __all__ = [
     "Export", "Prepared", "Report", "Request", "inspect", "perform", "prepare", "read_model", "run_prepared", "wanted",
@@ -194,7 +195,8 @@ def run_prepared(
     exports = () if export is None else export(conversion.snn, inputs.x)
     found_wrong = _diagnosis(request, prepared, report) if request.diagnose else {}
     more = (*more, simulation_metric(meter, total))
-    return replace(run, metrics=(*run.metrics, *more), exports=tuple(exports), diagnosis=found_wrong)
+    seen = trace(conversion.snn, inputs.x[0], request.steps[-1], request.seed)
+    return replace(run, metrics=(*run.metrics, *more), exports=tuple(exports), diagnosis=found_wrong, trace=seen)
 
 
 def _diagnosis(request: Request, prepared: Prepared, report: Report) -> dict[str, Any]:

@@ -15,6 +15,7 @@ evidence      McNemar's test, paired ratios         movement   the layer that mo
 gate          gate(): pass, fail, not enough data   verdicts   told as Markdown, JUnit and lines
 html          html_page(): one file, one run or several      formats   JSON and CSV
 vectors       axes, curves and bars as SVG          charts     the figures of the page
+rasters       one sample, spike by spike
 layering      layers as a table with bars
 history       one light entry of a run: what a store keeps ready and a dashboard reads
 rerunning     rerun(): the same numbers from the run file alone

@@ -23,11 +23,26 @@ from reports.fields import branch, check, metric, text
 from reports.layering import layer_table
 from reports.pages import page
 from reports.quantities import interval, points, reading, times
+from reports.rasters import raster_section
 from reports.speed import is_benchmark
 
 __all__ = ["html_page"]
 
-_FOLDED = ("How it was", "What was asked", "Environment", "The neuron", "What became of every operation")
+_FOLDED = (
+    "Key numbers",
+    "Energy per inference",
+    "How it was",
+    "What was asked",
+    "Environment",
+    "The neuron",
+    "What became of every operation",
+)
+
+_FIRST_SAMPLE = (
+    "<p>The first scored sample: of each population the neurons at equal distances in the order of their spike counts, "
+    "the busiest on top, each by its number, and the potential of the middle one. Negative spikes are the shorter ones."
+    "</p>"
+)
 
 
 def html_page(runs: Sequence[Run]) -> str:
@@ -144,6 +159,9 @@ def _sections(run: Run, prefix: str) -> list[dict[str, Any]]:
         bars = layer_table(run) if title == "Layers" else ""
         folded = title.startswith(_FOLDED)
         found.append({"title": title, "id": f"{prefix}s{i}", "folded": folded, "bars": bars, "content": content})
+        if title == "Layers" and (raster := raster_section(run)):
+            found.append({"title": "One sample, spike by spike", "id": f"{prefix}trace", "folded": False, "bars": "",
+                          "content": _FIRST_SAMPLE + raster})  # fmt: skip
     return found
 
 

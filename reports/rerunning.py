@@ -207,6 +207,7 @@ def _numbers(run: Run) -> Iterator[tuple[str, Any]]:
         if not metric.timing:
             yield f"metrics.{metric.name}", (metric.value, metric.low, metric.high)
     for part, record in (("curves", run.curves), ("layers", list(run.layers)), ("samples", run.samples),
+                         ("trace", run.trace),
                          ("diagnosis", {k: v for k, v in run.diagnosis.items() if k != "verdict"})):  # fmt: skip
         yield from _leaves(part, record)
 

@@ -32,7 +32,7 @@ class Axis:
 
     def part(self, value: float) -> float:
         """Where `value` is between the ends, as a fraction, cut to them."""
-        low, high, at = (math.log(x) if self.log else x for x in (self.low, self.high, max(value, 1e-300)))
+        low, high, at = (math.log(max(x, 1e-300)) if self.log else x for x in (self.low, self.high, value))
         return min(1.0, max(0.0, (at - low) / (high - low))) if high > low else 0.5
 
 
@@ -115,7 +115,7 @@ class Panel:
         self.parts += [marker(*self.at(x, y), series, title=title) for x, y, title in points]
 
     def level(self, y: float, name: str, low: float | None = None, high: float | None = None) -> None:
-        """A horizontal line, with a band from `low` to `high` behind it."""
+        """A horizontal line, with a band from `low` to `high` behind it; a named one goes into the legend."""
         right = self.width - self.right
         if low is not None and high is not None:
             top, end = self.at(self.x.low, high)[1], self.at(self.x.low, low)[1]
@@ -123,7 +123,8 @@ class Panel:
             self.parts.insert(0, f'<rect class="band" {box}/>')
         place = self.at(self.x.low, y)[1]
         self.parts.append(f'<line class="level" x1="{self.left}" x2="{right}" y1="{place:.1f}" y2="{place:.1f}"/>')
-        self.keys.append(('<line class="level" x1="0" x2="26" y1="0" y2="0"/>', name))
+        if name:
+            self.keys.append(('<line class="level" x1="0" x2="26" y1="0" y2="0"/>', name))
 
     def svg(self, title: str, description: str) -> str:
         """The whole picture, with its text alternative."""

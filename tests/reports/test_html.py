@@ -84,6 +84,31 @@ def test_every_part_is_there(make_run: MakeRun) -> None:
     assert all(page.index("<table") > page.index(part) for part in ("prefers-color-scheme:dark", "@media print"))
 
 
+def traced(run: Run, name: str = "relu") -> Run:
+    shown = [{"index": 5, "spikes": [1, -3, 4], "potential": [-0.5, 0.1, -0.2, -0.75]}, {"index": 2, "spikes": [2]}]
+    row = {"name": name, "neurons": 9, "active": 2, "shown": shown, "v_thresholds": [0.5, -0.5]}
+    silent = {"name": "quiet", "neurons": 3, "active": 0, "shown": []}
+    return replace(run, trace={"steps": 4, "populations": [row, silent]})
+
+
+def test_one_sample_is_shown_spike_by_spike(make_run: MakeRun) -> None:
+    page = html_page([traced(make_run("full"))])
+    assert page.count("<h2>One sample, spike by spike</h2>") == 1 and page.count('role="img"') == 5
+    assert "the busiest shown fires 3 times" in page and "marks are its 3 spikes" in page
+    assert "2 of 9 neurons fire" in page and "Silent on this sample." in page
+    evil = html_page([traced(make_run("full"), "<script>")])
+    assert "script" not in structure(evil).tags
+    other = html_page([replace(make_run("full"), trace={"unmeasured": "too large"})])
+    assert "Not shown: too large." in other
+    broken: list[object] = [
+        {"steps": "x"},
+        {"steps": 3, "populations": 7},
+        {"steps": 3, "populations": [{"shown": [{}]}]},
+    ]
+    for record in broken:
+        assert structure(html_page([replace(make_run("full"), trace=record)]))  # type: ignore[arg-type]
+
+
 def test_tables_scroll_in_boxes_of_their_own(make_run: MakeRun) -> None:
     page = html_page([make_run("full")])
     assert page.count('<div class="wide"') == page.count("<table")
@@ -127,6 +152,7 @@ def test_ticks_and_places() -> None:
     assert nice_ticks(0.87, 1.0) == [0.9, 0.95, 1.0]
     axis = Axis(1, 100, "x", (), str, log=True)
     assert (axis.part(10), axis.part(1000), axis.part(0)) == (pytest.approx(0.5), 1, 0)
+    assert [Axis(-1, 1, "y", (), str).part(y) for y in (-2, -1, -0.5, 1)] == [0, 0, 0.25, 1]
     panel = Panel(axis, Axis(0, 1, "y", (0, 1), str))
     assert panel.at(1, 0) == (panel.left, panel.height - panel.bottom)
 
