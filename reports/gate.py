@@ -18,7 +18,7 @@ from reports.evidence import Flips, flips, paired_ratio
 from reports.fields import branch, check, number, text
 from reports.movement import moved_most
 from reports.pairing import Pair, interleaved, pair_up
-from reports.quantities import percent, quantity
+from reports.quantities import percent, points, quantity
 
 __all__ = ["FAIL", "NOT_ENOUGH", "PASS", "Decision", "Gate", "Verdict", "gate"]
 
@@ -105,7 +105,22 @@ def _balance(rows: Sequence[Verdict]) -> tuple[str, ...]:
     """What was gained where something was lost."""
     won = [f"{row.metric} ({_change(row)})" for row in rows if _gain(row) > 0 and row.base and not row.base.timing]
     lost = [f"{row.metric} ({_change(row)})" for row in rows if row.decision == FAIL]
-    return (f"A trade: {', '.join(won)} got better, {', '.join(lost)} got worse.",) if won and lost else ()
+    return (f"A trade: {_some(won)} got better, {_some(lost)} got worse.",) if won and lost else ()
+
+
+def _some(rows: Sequence[str], most: int = 4) -> str:
+    """The first few, and how many more there are."""
+    more = f" and {len(rows) - most} more" if len(rows) > most else ""
+    return ", ".join(rows[:most]) + more
+
+
+def _loss(worse: float, metric: Metric) -> str:
+    """By how much a metric is worse: a difference of fractions is in points."""
+    return (
+        points(worse, metric.samples).lstrip("+")
+        if metric.unit == "fraction"
+        else quantity(worse, metric.unit, metric.samples)
+    )
 
 
 def _change(row: Verdict) -> str:
@@ -162,8 +177,7 @@ def _exact(blank: Verdict, pair: Pair, allowance: Allowance) -> Verdict:
         return replace(blank, why="changed; it has no better direction")
     if worse <= 0:
         return replace(blank, why="; ".join(filter(None, ("better", told))))
-    size = quantity(worse, base.unit, base.samples)
-    said = f"worse by {size}, allowed {quantity(allowed, base.unit, base.samples) if allowed else 'nothing'}"
+    said = f"worse by {_loss(worse, base)}, allowed {_loss(allowed, base) if allowed else 'nothing'}"
     said = "; ".join(filter(None, (said, told)))
     if worse <= allowed:
         return replace(blank, why=said)

@@ -19,8 +19,8 @@ NUMBER = re.compile(r"\d+(?:\.\d+)?(?![\w.-])")
 
 
 def words(line):
-    """The line without its numbers."""
-    return NUMBER.sub("#", line.strip())
+    """The line without its numbers and its columns' width."""
+    return NUMBER.sub("#", " ".join(line.split()))
 
 
 def close(promised, found):
