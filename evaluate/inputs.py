@@ -95,9 +95,7 @@ def _calibration(
 def _fitting(source: zoo.Dataset, named: bool, wanted: Wanted) -> zoo.Samples:
     """From the training split; of a plain file that was named for calibration, from all of it."""
     if named and source.whole_split != source.scored_split:
-        everything = source.whole()
-        order = torch.randperm(len(everything), generator=torch.Generator().manual_seed(wanted.seed))
-        return everything.take(order[: wanted.calibration_samples])
+        return source.whole(wanted.calibration_samples, wanted.seed)
     return source.calibration(wanted.calibration_samples, wanted.seed)
 
 
