@@ -144,7 +144,7 @@ def _lacks(kind: str, home: Path) -> Sequence[str]:
     """What would do, if none of it is there."""
     if any(_is_there(version, home) for version in _VERSIONS[kind]):
         return ()
-    return [" and ".join((f"{version.folder}/", version.archive)) for version in _VERSIONS[kind]]
+    return [" or ".join((f"{version.folder}/", version.archive)) for version in _VERSIONS[kind]]
 
 
 def _read(kind: str, version: _Version, home: Path, prepared: Preparation, split: str) -> Samples:

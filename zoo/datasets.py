@@ -40,6 +40,10 @@ SPECS = (
 NAMED = ("digits", *MNIST_KINDS, *CIFAR_KINDS)
 """Data sets that are found by their names."""
 
+_READ_HERE = {"MNIST": "mnist", "FashionMNIST": "fashion-mnist", "KMNIST": "kmnist", "CIFAR10": "cifar10",
+              "CIFAR100": "cifar100"}  # fmt: skip
+_OPENERS = {"csv": open_table, "folder": open_folder, "python": open_function}
+
 _DIGITS_SPLITS = {"train": 1347, "test": 450}
 _DIGITS_SEED = 0
 
@@ -66,7 +70,7 @@ def open_dataset(spec: str, data_dir: str | Path | None = None) -> Dataset:
     >>> open_dataset("digits").sample_shape
     (1, 8, 8)
     """
-    parsed = parse(spec)
+    parsed = _ours(parse(spec))
     if parsed.kind in NAMED[1:]:
         return (open_cifar if parsed.kind in CIFAR_KINDS else open_mnist)(parsed, data_dir)
     if parsed.kind == "digits" and not parsed.rest:
@@ -80,7 +84,11 @@ def open_dataset(spec: str, data_dir: str | Path | None = None) -> Dataset:
     raise DatasetError(f"data set {spec!r}: unknown\nexpected one of: {SPECS}{_hint(spec)}")
 
 
-_OPENERS = {"csv": open_table, "folder": open_folder, "python": open_function}
+def _ours(spec: Spec) -> Spec:
+    """The name that torchvision gives to a data set that is read here, without it and without executing pickles."""
+    name, _, root = spec.rest.partition(":")
+    ours = _READ_HERE.get(name) if spec.kind == "torchvision" and "download" not in spec.options else None
+    return spec if ours is None else Spec(spec.text, ours, root, spec.options)
 
 
 def _hint(spec: str) -> str:

@@ -53,7 +53,7 @@ class _Family:
 
 _BY_TORCHVISION = (
     "get it with: python -c \"from torchvision import datasets; datasets.{name}('data', {more}download=True)\"\n"
-    "or put the {files} into a folder of {kind}/ below one of these, or name it: {kind}:DIR"
+    "or put the {files} into the folder {kind}/ in one of these, or name their folder: {kind}:DIR"
 )
 
 

@@ -65,13 +65,22 @@ def find(
     """
     starts = (Path(folder),) if folder else roots(data_dir)
     within = ("", *layouts) if folder else tuple(layouts)
-    places = [start / part for start in starts for part in within]
-    for place in places:
+    for place in (start / part for start in starts for part in within):
         if place.is_dir() and not lacks(place):
             return place
-    looked = "\n".join(f"  {place}: {_absence(place, lacks)}" for place in places)
-    raise MissingDatasetError(f"{spec}: {title} is not on this machine; looked in\n{looked}\n{get_it}")
+    looked = "\n".join(f"  {line}" for start in starts for line in _absences(start, within, lacks))
+    raise MissingDatasetError(
+        f"{spec}: {title} is not on this machine; looked for {_listed(within)} in\n{looked}\n{get_it}"
+    )
 
 
-def _absence(place: Path, lacks: Callable[[Path], Sequence[str]]) -> str:
-    return f"lacks {', '.join(lacks(place))}" if place.is_dir() else "no such folder"
+def _absences(start: Path, within: Sequence[str], lacks: Callable[[Path], Sequence[str]]) -> list[str]:
+    """Why nothing below `start` will do, in as few lines as that takes."""
+    if not start.is_dir():
+        return [f"{start}: no such folder"]
+    there = [start / part for part in dict.fromkeys(within) if (start / part).is_dir()]
+    return [f"{place}: lacks {', '.join(lacks(place))}" for place in there] or [f"{start}: none of them"]
+
+
+def _listed(within: Sequence[str]) -> str:
+    return ", ".join(f"{part}/" if part else "its files" for part in dict.fromkeys(within))
