@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ _OWN = ("download", "config", "x", "label")
 _TEST = ("test", "validation", "val", "valid")
 _LABELS = ("label", "labels", "fine_label", "target", "y")
 _OFFLINE = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE")
+_MODULES = ("datasets.config", "huggingface_hub.constants")
 
 
 def open_hub(spec: Spec, data_dir: str | Path | None = None) -> Dataset:
@@ -66,18 +68,23 @@ def open_hub(spec: Spec, data_dir: str | Path | None = None) -> Dataset:
 
 @contextlib.contextmanager
 def _network(download: bool) -> Iterator[None]:
-    """Tell the libraries to stay offline; they read the environment when they are imported."""
+    """Let the libraries download, or keep them offline: by the environment, which they read when they are imported, and
+    by what they made of it, if they were imported before.
+    """
     before = {name: os.environ.get(name) for name in _OFFLINE}
-    if not download:
-        os.environ.update(dict.fromkeys(_OFFLINE, "1"))
+    made = [(sys.modules[module], name) for module in _MODULES if module in sys.modules for name in _OFFLINE]
+    kept = [(module, name, getattr(module, name)) for module, name in made if hasattr(module, name)]
+    os.environ.update(dict.fromkeys(_OFFLINE, "0" if download else "1"))
+    for module, name, _ in kept:
+        setattr(module, name, not download)
     try:
         yield
     finally:
         for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+            os.environ.pop(name)
+            os.environ.update({} if value is None else {name: value})
+        for module, name, value in kept:
+            setattr(module, name, value)
 
 
 def _library(spec: Spec) -> Any:

@@ -1,11 +1,12 @@
 """CSV tables: a row is a sample, the last column or the one called ``label=NAME`` is its label, or ``label=none``.
 
 The separator (comma, semicolon or tab) and whether there is a header are told from the first two rows: a header is
-there when a cell that is no number stands above one that is.
+there when a cell that is no number stands above one that is, and the numbers beside it can only be those of columns.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from functools import partial
 from pathlib import Path
@@ -101,6 +102,9 @@ def _table(file: Path) -> pd.DataFrame:
 
 
 def _has_header(first: list[str], second: list[str]) -> bool:
+    numbers = [float(cell.strip().strip('"')) for cell in first if _is_number(cell)]
+    if any(after != before + 1 for before, after in itertools.pairwise(numbers)):
+        return False
     if second == [""]:
         return not all(map(_is_number, first[:-1]))
     return any(not _is_number(above) and _is_number(below) for above, below in zip(first, second, strict=False))
