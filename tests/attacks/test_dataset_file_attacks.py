@@ -159,8 +159,9 @@ def test_pickles_execute_nothing(tmp_path):
 @pytest.mark.parametrize(
     "content",
     [
-        b"", b"hello", b"I1\n.", b"(lp0\n.", pickle.dumps({b"data": [1], b"labels": [1]}), b"P1\n.", b"\x80\x02\x82\x01.",
-        b"\x80\x04\x95" + b"\xff" * 8, b"\x80\x04B\xff\xff\xff\x7f", b"cos\nsystem\n(S'true'\ntR.", b"cnumpy\nndarray\n)\x81.",
+        b"", b"hello", b"I1\n.", b"(lp0\n.", pickle.dumps({b"data": [1], b"labels": [1]}), b"P1\n.",
+        b"\x80\x04\x95" + b"\xff" * 8, b"\x80\x04B\xff\xff\xff\x7f", b"cos\nsystem\n(S'true'\ntR.",
+        b"cnumpy\nndarray\n)\x81.", b"\x80\x02\x82\x01.",
         b"cnumpy.core.multiarray\n_reconstruct\n(tR(I1\n(I1\nI3072\ntcnumpy\ndtype\n(S'O'\ntRI00\nS'x'\ntb.",
     ],
 )  # fmt: skip
@@ -202,11 +203,11 @@ def honest_jpeg():
 
 
 HOSTILE = {
-    "empty": b"", "text": b"not an image", "cut": png(8, 8, rows=bytes(200))[:50], "no pixels": png(8, 8),
+    "empty": b"", "text": b"not an image", "cut": png(8, 8, rows=bytes(200))[:44], "no pixels": png(8, 8),
     "30,000 x 30,000": png(30_000, 30_000), "2^31 - 1 wide": png(2**31 - 1, 1), "nothing wide": png(0, 5),
     "text bomb": png(8, 8, *[chunk(b"zTXt", b"k\0\0" + zlib.compress(bytes(3 << 20)))] * 2, rows=bytes(200)),
     "profile bomb": png(8, 8, chunk(b"iCCP", b"k\0\0" + zlib.compress(bytes(80 << 20)))),
-    "svg": b"<svg xmlns='http://www.w3.org/2000/svg'/>", "postscript": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9",
+    "svg": b"<svg xmlns='http://www.w3.org/2000/svg'/>", "postscript": b"%!PS-Adobe-3.0\n%%BoundingBox: 0 0 9 9",
     "tiff": b"II*\0\x08\0\0\0\0\0", "gif": b"GIF89a\x08\0\x08\0\0\0\0;",
 }  # fmt: skip
 
