@@ -20,7 +20,7 @@ import numpy as np
 
 from zoo.errors import DatasetError
 
-__all__ = ["IdxFile", "idx_file", "read_idx", "sizes_of"]
+__all__ = ["IdxFile", "header", "idx_file", "read_idx", "sizes_of"]
 
 _LARGEST_BYTES = 2**30  # EMNIST ByClass, the largest that is published, holds 0.55 GB of pixels
 _UNREADABLE = (OSError, EOFError, zlib.error)
