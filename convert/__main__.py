@@ -31,6 +31,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+import zoo
 from convert.config import SPIKE_NORM
 from convert.errors import ConfigError, ConvertError, WriteError
 from convert.normalisation.granularity import GRANULARITIES
@@ -124,7 +125,8 @@ MODEL = (
     "snn.safetensors of an earlier run; or zoo:NAME."
 )
 NIR = "Also write native.nir and faithful.nir, and check how readers understand them (extra nir)."
-DATA = "What is scored: digits, fashion-mnist[:DIR] or npz:FILE. Default: the data a zoo network names; else noise."
+DATA = f"What is scored: {zoo.SPECS}. Default: the data a zoo network names; else noise."
+DATA_DIR = "A folder to look for data sets in, before $ANN2SPIKE_DATA and the usual places (python -m zoo data)."
 CALIBRATION = "Samples that set the thresholds. Default: the training split of the data."
 ARCH = "For a file of weights: the network's code, such as net.py:Net or 'net.py:Net(28, width=2)'. It is run."
 ACTIVATION = "For the weights of a plain stack of linear layers: relu, tanh, sigmoid, leaky_relu, gelu, silu or elu."
@@ -152,6 +154,7 @@ def main(
     model: Annotated[str, typer.Argument(metavar="MODEL", help=MODEL)],
     data: Annotated[str | None, typer.Option(metavar="SPEC", help=DATA)] = None,
     calibration: Annotated[str | None, typer.Option(metavar="SPEC", help=CALIBRATION)] = None,
+    data_dir: Annotated[str | None, typer.Option(metavar="DIR", help=DATA_DIR)] = None,
     arch: Annotated[str | None, typer.Option(metavar="CODE", help=ARCH)] = None,
     activation: Annotated[str | None, typer.Option(help=ACTIVATION)] = None,
     trust: Annotated[bool, typer.Option("--trust", help=TRUST)] = False,
@@ -235,7 +238,7 @@ def main(
             calibration_samples, seed, device, memory_mb,
             None if input_shape is None else _integers("--input-shape", input_shape),
             shlex.join(["python", "-m", "convert", *sys.argv[1:]]), task, Hints(arch, activation, trust),
-            diagnose, engine,
+            diagnose, engine, data_dir,
         )  # fmt: skip
         if predict_only:
             idle = {"--check": check, "--diagnose": diagnose, "--nir": nir, "--out": out, "--auto": auto,

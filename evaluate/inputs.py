@@ -20,7 +20,7 @@ SYNTHETIC_SAMPLES = 256
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which samples: specs as `zoo.open_dataset` reads them, limits and the seed of every draw."""
+    """Which samples: specs as `zoo.open_dataset` reads them, limits, the seed of every draw, where to look first."""
 
     data: str | None
     calibration: str | None
@@ -29,6 +29,7 @@ class Wanted:
     seed: int
     input_low: float
     input_high: float
+    data_dir: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,8 +55,8 @@ def gather(wanted: Wanted, shape: tuple[int, ...]) -> Inputs:
     ConfigError
         Calibration samples are among the scored ones.
     """
-    dataset = None if wanted.data is None else zoo.open_dataset(wanted.data)
-    named = None if wanted.calibration is None else zoo.open_dataset(wanted.calibration)
+    dataset = None if wanted.data is None else zoo.open_dataset(wanted.data, wanted.data_dir)
+    named = None if wanted.calibration is None else zoo.open_dataset(wanted.calibration, wanted.data_dir)
     fitted, record = _calibration(named or dataset, named is not None, wanted, shape)
     if dataset is None:
         return _synthetic(wanted, shape, fitted, record)
@@ -64,6 +65,7 @@ def gather(wanted: Wanted, shape: tuple[int, ...]) -> Inputs:
     described = {
         "spec": dataset.spec, "split": scored.split, "samples": len(scored), "sha256": scored.sha256,
         "labels": scored.y is not None, "sample_shape": list(shape), "split_note": dataset.split_note,
+        **({"files": scored.files} if scored.files else {}),
     }  # fmt: skip
     return Inputs(x, scored.y, fitted, described, record, _overlap(x, fitted, wanted))
 
@@ -76,7 +78,7 @@ def calibration_samples(wanted: Wanted, shape: tuple[int, ...]) -> zoo.Samples |
     spec = wanted.calibration or wanted.data
     if spec is None:
         return None
-    drawn = _fitting(zoo.open_dataset(spec), wanted.calibration is not None, wanted)
+    drawn = _fitting(zoo.open_dataset(spec, wanted.data_dir), wanted.calibration is not None, wanted)
     return zoo.Samples(_shaped(drawn.x, shape, spec), drawn.y, drawn.split)
 
 
@@ -95,9 +97,7 @@ def _calibration(
 def _fitting(source: zoo.Dataset, named: bool, wanted: Wanted) -> zoo.Samples:
     """From the training split; of a plain file that was named for calibration, from all of it."""
     if named and source.whole_split != source.scored_split:
-        everything = source.whole()
-        order = torch.randperm(len(everything), generator=torch.Generator().manual_seed(wanted.seed))
-        return everything.take(order[: wanted.calibration_samples])
+        return source.whole(wanted.calibration_samples, wanted.seed)
     return source.calibration(wanted.calibration_samples, wanted.seed)
 
 

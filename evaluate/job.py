@@ -69,6 +69,8 @@ class Request:
         A file, or ``zoo:NAME``.
     data, calibration : str or None
         Specs; see `zoo.open_dataset`.
+    data_dir : str or None
+        A folder to look for data sets in, before all others.
     steps : tuple of int
         Steps to report, ascending.
     command : str
@@ -104,6 +106,7 @@ class Request:
     hints: Hints = field(default_factory=Hints)
     diagnose: bool = False
     engine: str = "auto"
+    data_dir: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse what can be refused before anything is read."""
@@ -243,7 +246,7 @@ def _reopened(request: Request) -> Prepared | None:
     _refuse_conversion_options(request)
     network = load(source.path)
     seconds = {"read": time.perf_counter() - begin}
-    alone = Wanted(request.data, None, request.limit, 1, request.seed, *request.config.input_range)
+    alone = Wanted(request.data, None, request.limit, 1, request.seed, *request.config.input_range, request.data_dir)
     inputs = gather(alone, network.graph.input.shape)
     made = {"spec": None, "samples": 0, "note": "the artefact's own thresholds",
             "sha256": network.provenance.get("calibration_sha256", "none")}  # fmt: skip
@@ -310,7 +313,7 @@ def read_model(request: Request) -> tuple[Model, Traced, tuple[int, ...], tuple[
     """
     model = _open(request.model, request.hints)
     spec = request.data or model.data
-    traced, shape, notes = _trace(model, None if spec is None else zoo.open_dataset(spec), request)
+    traced, shape, notes = _trace(model, None if spec is None else zoo.open_dataset(spec, request.data_dir), request)
     if not request.config.hybrid:
         refuse_hybrid(traced.coverage, model.origin)
     return model, traced, shape, notes
@@ -319,7 +322,7 @@ def read_model(request: Request) -> tuple[Model, Traced, tuple[int, ...], tuple[
 def wanted(request: Request, model: Model) -> Wanted:
     """The samples that `request` names, or else the model."""
     return Wanted(request.data or model.data, request.calibration, request.limit, request.calibration_samples,
-                  request.seed, *request.config.input_range)  # fmt: skip
+                  request.seed, *request.config.input_range, request.data_dir)  # fmt: skip
 
 
 def inspect(request: Request) -> Inspection:
@@ -332,7 +335,7 @@ def inspect(request: Request) -> Inspection:
     """
     model = _open(request.model, request.hints)
     spec = request.data or model.data
-    dataset = None if spec is None else zoo.open_dataset(spec)
+    dataset = None if spec is None else zoo.open_dataset(spec, request.data_dir)
     try:
         traced, shape, _ = _trace(model, dataset, request)
         if not request.config.hybrid:

@@ -29,6 +29,8 @@ __all__ = ["Rerun", "rerun"]
 _TREE = Path(__file__).resolve().parent.parent
 _STARTS = ["python", "-m", "convert"]
 _EXECUTES = ("--arch", "--trust")
+_CODE_AS_DATA = "python:"  # a data set that is a function of the user
+_DOWNLOADS = ",download=yes"
 _SEVERAL = ("--auto", "--predict", "--check")
 _MACHINE = ("processor", "platform", "cpu_count", "torch_threads", "python", "packages")
 
@@ -116,7 +118,9 @@ def _words(run: Run, trust: bool) -> list[str]:
     given = {word.partition("=")[0] for word in words}
     if several := given & set(_SEVERAL) or ("all" in words and {"--recipe all"}) or ("each" in words and {"each"}):
         raise ReportError(f"run {run.id}: got {', '.join(several)}, which is no single run; give that command again")
-    if not trust and (executes := sorted(given & set(_EXECUTES))):
+    values = [word.partition("=")[2] if word.startswith("--") else word for word in words]
+    named = {value for value in values if value.startswith(_CODE_AS_DATA) or value.endswith(_DOWNLOADS)}
+    if not trust and (executes := sorted(given & set(_EXECUTES) | named)):
         raise ReportError(
             f"run {run.id}: its command has {', '.join(executes)}, which executes code; expected none in a file "
             "from others: read it, then pass --trust"

@@ -4,7 +4,9 @@ nets.py         the architectures, plain `nn.Sequential`
 training.py     train a network by its recipe (recipes/NAME.toml)
 checkpoints.py  the weights file: safetensors with metadata
 catalogue.py    networks by name, and verification of the installed weights (weights/)
-datasets.py     data sets by spec; fashion.py and npz.py read files, samples.py is what comes out
+datasets.py     data sets by spec, samples.py is what comes out; specs.py, places.py, splitting.py, streaming.py
+                serve all kinds: mnist.py (idx.py), cifar.py (archives.py, inert.py), folders.py (images.py), npz.py,
+                tables.py, and functions.py, vision.py, hub.py (pairs.py)
 errors.py       the error tree
 __main__.py     the command line
 """
@@ -18,11 +20,13 @@ from zoo.catalogue import (
     save_checkpoint,
     verify,
 )
-from zoo.datasets import Dataset, Samples, open_dataset
+from zoo.datasets import NAMED, SPECS, Dataset, Samples, open_dataset
 from zoo.errors import CheckpointError, DatasetError, MissingDatasetError, UnknownNetworkError, ZooError
 from zoo.training import accuracy, recipe, train
 
 __all__ = [
+    "NAMED",
+    "SPECS",
     "CheckpointError",
     "Dataset",
     "DatasetError",

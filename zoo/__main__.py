@@ -1,4 +1,4 @@
-"""The command line of the zoo: `python -m zoo list | show | train | verify | export`.
+"""The command line of the zoo: `python -m zoo list | show | train | verify | export | data`.
 
 Exit codes: 0 good, 1 a bug, 2 the user's input or a verification that failed.
 """
@@ -19,10 +19,11 @@ from rich.table import Table
 import zoo
 from zoo.catalogue import WEIGHTS, write_manifest
 from zoo.errors import ZooError
+from zoo.places import roots
 from zoo.training import Epoch, Recipe
 from zoo.writing import export_module
 
-__all__ = ["export", "list_networks", "main", "show", "train", "verify"]
+__all__ = ["data", "export", "list_networks", "main", "show", "train", "verify"]
 
 _app = typer.Typer(
     help="Reference networks and data sets.",
@@ -37,6 +38,7 @@ _Name = Annotated[str, typer.Argument(metavar="NAME", help="A network of the zoo
 _Out = Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Checkpoint to write [NAME.safetensors].")]
 _Epochs = Annotated[int | None, typer.Option(min=1, metavar="N", help="Instead of the recipe's number of epochs.")]
 _Threads = Annotated[int | None, typer.Option(min=1, metavar="N", help="CPU threads [all cores].")]
+_DataDir = Annotated[str | None, typer.Option("--data-dir", metavar="DIR", help="Look for data sets here first.")]
 _Install = Annotated[bool, typer.Option("--install", help="Replace the weights that come with the zoo.")]
 
 
@@ -131,6 +133,39 @@ def export(
     network = zoo.load(name)
     export_module(network.module, file, network.sample_shape)
     _out.print(f"wrote {file}")
+
+
+@_app.command(epilog="Example: python -m zoo data --data-dir /data")
+def data(
+    spec: Annotated[str | None, typer.Argument(metavar="SPEC", help=f"One data set: {zoo.SPECS}.")] = None,
+    data_dir: _DataDir = None,
+) -> None:
+    """List the data sets that have names, and where each was found; or open one and show its splits."""
+    if spec is not None:
+        opened = zoo.open_dataset(spec, data_dir)
+        _out.print(f"{opened.spec}: samples of shape {opened.sample_shape}, from {opened.place or 'memory'}")
+        _out.print(f"  {opened.split_note}")
+        return
+    looked = ", ".join(map(str, roots(data_dir)))
+    table = Table(box=None, pad_edge=False)
+    table.add_column("name", no_wrap=True)
+    table.add_column("samples", justify="right", no_wrap=True)
+    table.add_column("found in", overflow="fold")
+    for name in zoo.NAMED:
+        table.add_row(name, *_found(name, data_dir))
+    _out.print(table)
+    _out.print(f"\nlooked in {looked}")
+    _out.print("how to get one: python -m zoo data NAME")
+
+
+def _found(name: str, data_dir: str | None) -> tuple[str, str]:
+    try:
+        opened = zoo.open_dataset(name, data_dir)
+    except zoo.MissingDatasetError:
+        return "", "-"
+    except zoo.DatasetError as error:
+        return "", f"damaged: {str(error).splitlines()[0]}"
+    return f"{sum(opened.splits.values()):,}", opened.place
 
 
 def main() -> None:

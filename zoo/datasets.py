@@ -1,35 +1,62 @@
 """Data sets by name: `open_dataset` reads a spec and headers; samples are loaded when they are asked for.
 
 digits                8x8 digits of scikit-learn, 1,797 samples, 10 classes
-fashion-mnist[:DIR]   Fashion-MNIST, 70,000 samples, 10 classes
+fashion-mnist[:DIR]   Fashion-MNIST, 70,000 samples, 10 classes; likewise mnist, kmnist, emnist[:SPLIT]
+cifar10, cifar100     [:DIR], from the binary or the Python version
 npz:FILE              your own: arrays x (n, ...) and, where there are labels, y (n,) or (n, k)
+csv:FILE              a table of numbers; the label is the last column, or label=NAME
+folder:DIR            images in one folder for each class; streamed, so ImageNet fits
+python:MODULE:NAME    a function of yours that returns (x, y) or a torch data set; it is run
+torchvision:NAME, hf:NAME   data sets of these libraries
 """
 
 from __future__ import annotations
 
+import difflib
+from pathlib import Path
+
 import numpy as np
 import torch
 
+from zoo.cifar import CIFAR_KINDS, open_cifar
 from zoo.errors import DatasetError
-from zoo.fashion import open_fashion_mnist
+from zoo.folders import open_folder
+from zoo.functions import open_function
+from zoo.hub import open_hub
+from zoo.mnist import MNIST_KINDS, open_mnist
 from zoo.npz import open_npz
 from zoo.samples import Dataset, Samples
+from zoo.specs import Spec, parse
+from zoo.tables import open_table
+from zoo.vision import open_vision
 
-__all__ = ["SPECS", "Dataset", "Samples", "open_dataset"]
+__all__ = ["NAMED", "SPECS", "Dataset", "Samples", "open_dataset"]
 
-SPECS = "digits, fashion-mnist[:DIR], npz:FILE"
+SPECS = (
+    "digits, fashion-mnist, mnist, kmnist, emnist[:SPLIT], cifar10, cifar100 (each [:DIR]), npz:FILE, csv:FILE, "
+    "folder:DIR, python:MODULE:NAME, torchvision:NAME, hf:NAME"
+)
+
+NAMED = ("digits", *MNIST_KINDS, *CIFAR_KINDS)
+"""Data sets that are found by their names."""
+
+_READ_HERE = {"MNIST": "mnist", "FashionMNIST": "fashion-mnist", "KMNIST": "kmnist", "CIFAR10": "cifar10",
+              "CIFAR100": "cifar100"}  # fmt: skip
+_OPENERS = {"csv": open_table, "folder": open_folder, "python": open_function}
 
 _DIGITS_SPLITS = {"train": 1347, "test": 450}
 _DIGITS_SEED = 0
 
 
-def open_dataset(spec: str) -> Dataset:
-    """Open a data set; cheap, no sample is loaded.
+def open_dataset(spec: str, data_dir: str | Path | None = None) -> Dataset:
+    """Open a data set; cheap, no more than one sample is loaded, except where code of the user makes them.
 
     Parameters
     ----------
     spec : str
-        ``digits``, ``fashion-mnist[:DIR]`` or ``npz:FILE``.
+        One of `SPECS`, with options: ``mnist,mean=0.1307,std=0.3081`` or ``folder:DIR,preset=imagenet``.
+    data_dir : str or Path, optional
+        A folder to look in before all others, see `zoo.places`.
 
     Raises
     ------
@@ -43,20 +70,40 @@ def open_dataset(spec: str) -> Dataset:
     >>> open_dataset("digits").sample_shape
     (1, 8, 8)
     """
-    kind, _, rest = spec.partition(":")
-    if kind == "digits" and not rest:
-        return _open_digits(spec)
-    if kind == "fashion-mnist":
-        return open_fashion_mnist(spec, rest or None)
-    if kind == "npz" and rest:
-        return open_npz(spec, rest)
-    hint = f"\ndid you mean npz:{spec} ?" if spec.endswith(".npz") else ""
-    raise DatasetError(f"data set {spec!r}: unknown\nexpected one of: {SPECS}{hint}")
+    parsed = _ours(parse(spec))
+    if parsed.kind in NAMED[1:]:
+        return (open_cifar if parsed.kind in CIFAR_KINDS else open_mnist)(parsed, data_dir)
+    if parsed.kind == "digits" and not parsed.rest:
+        return _open_digits(parsed)
+    if parsed.kind == "npz" and parsed.rest:
+        return open_npz(spec, parsed.rest)
+    if parsed.kind in _OPENERS and parsed.rest:
+        return _OPENERS[parsed.kind](parsed)
+    if parsed.kind in ("torchvision", "hf") and parsed.rest:
+        return (open_vision if parsed.kind == "torchvision" else open_hub)(parsed, data_dir)
+    raise DatasetError(f"data set {spec!r}: unknown\nexpected one of: {SPECS}{_hint(spec)}")
 
 
-def _open_digits(spec: str) -> Dataset:
+def _ours(spec: Spec) -> Spec:
+    """The name that torchvision gives to a data set that is read here, without it and without executing pickles."""
+    name, _, root = spec.rest.partition(":")
+    ours = _READ_HERE.get(name) if spec.kind == "torchvision" and "download" not in spec.options else None
+    return spec if ours is None else Spec(spec.text, ours, root, spec.options)
+
+
+def _hint(spec: str) -> str:
+    """What was perhaps meant: a file or a folder without its kind, or a name that is close."""
+    path = Path(spec)
+    kind = {".npz": "npz", ".csv": "csv"}.get(path.suffix) or ("folder" if spec and path.is_dir() else None)
+    near = difflib.get_close_matches(spec, NAMED, 1)
+    meant = f"{kind}:{spec}" if kind else near[0] if near else ""
+    return f"\ndid you mean {meant} ?" if meant else ""
+
+
+def _open_digits(spec: Spec) -> Dataset:
+    spec.check_options(())
     return Dataset(
-        spec=spec,
+        spec=spec.text,
         name="digits",
         sample_shape=(1, 8, 8),
         classes=10,
@@ -69,6 +116,7 @@ def _open_digits(spec: str) -> Dataset:
         calibration_split="train",
         whole_split="test",
         read=_read_digits,
+        place="scikit-learn",
     )
 
 

@@ -18,18 +18,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.lib import format as npy
 
+from zoo.arrays import finite, labels
 from zoo.errors import DatasetError, MissingDatasetError
 from zoo.samples import Dataset, Samples
+from zoo.splitting import plain
 
 __all__ = ["open_npz"]
 
-_Array = np.ndarray[Any, np.dtype[Any]]
-
 _LARGEST_BYTES = 8 * 2**30  # of x as float32; a zip can claim far more than it holds
-_LARGEST_CLASS = 2**31 - 1
 _SPLIT_SEED = 20260102
 _MAKE_IT = "make it with: numpy.savez(FILE, x=x, y=y)"
 _UNREADABLE = (
@@ -60,24 +58,12 @@ def open_npz(spec: str, path: str) -> Dataset:
     file = Path(path)
     headers = _headers(file)
     x, y = _checked_x(file, headers), headers.get("y")
-    count = x.shape[0]
-    _check_y(file, y, count)
-    calibration = max(1, count // 5) if count > 1 else 0
-    return Dataset(
-        spec=spec,
-        name=file.stem,
-        sample_shape=x.shape[1:],
-        classes=None,
-        class_names=(),
-        has_labels=y is not None,
-        split_note=f"A permutation of the file with a fixed seed: {calibration:,} samples (20 %) for "
-        f"calibration, {count - calibration:,} scored; {x.dtype} values are used as they are, not rescaled.",
-        splits={"calibration": calibration, "scored": count - calibration},
-        scored_split="scored",
-        calibration_split="calibration",
-        whole_split="whole",
-        read=lambda split: _read(file, split, calibration),
-    )
+    _check_y(file, y, x.shape[0])
+    note = f"{x.dtype} values are used as they are, not rescaled"
+    return plain(
+        spec, file.stem, x.shape[1:], x.shape[0], lambda _: _read(file), has_labels=y is not None, note=note,
+        place=str(file.parent),
+    )  # fmt: skip
 
 
 def _headers(file: Path) -> dict[str, _Header]:
@@ -139,50 +125,10 @@ def _check_y(file: Path, y: _Header | None, count: int) -> None:
         raise DatasetError(f"{file}: y has shape {y.shape}, beyond {_LARGEST_BYTES / 2**30:.0f} GiB; score a part")
 
 
-def _read(file: Path, split: str, calibration: int) -> Samples:
+def _read(file: Path) -> Samples:
     try:
         with np.load(file, allow_pickle=False) as arrays:
             x, y = arrays["x"], arrays.get("y")
     except (*_UNREADABLE, KeyError, MemoryError) as error:
         raise DatasetError(f"{file}: cannot be loaded ({error}); is it complete?\n{_MAKE_IT}") from error
-    whole = Samples(_finite(file, x), None if y is None else _labels(file, y), split)
-    if split == "whole":
-        return whole
-    order = torch.randperm(len(whole), generator=torch.Generator().manual_seed(_SPLIT_SEED))
-    chosen = order[:calibration] if split == "calibration" else order[calibration:]
-    return whole.take(chosen.sort().values)
-
-
-def _finite(file: Path, x: _Array) -> torch.Tensor:
-    """Convert x to float32, if every value is finite there."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        values = np.ascontiguousarray(x, dtype=np.float32)
-    bad = ~np.isfinite(values)
-    if bad.any():
-        first = tuple(int(index[0]) for index in np.nonzero(bad))
-        raise DatasetError(
-            f"{file}: x has {int(bad.sum())} values that are NaN or infinite as float32, first at {first}\n"
-            "expected finite numbers; drop or repair these samples"
-        )
-    return torch.from_numpy(values)
-
-
-def _labels(file: Path, y: _Array) -> torch.Tensor:
-    """Convert y to int64 where all of it is class indices, else numbers to float32."""
-    if y.dtype.kind == "b":
-        return torch.from_numpy(y.astype(np.int64))
-    with np.errstate(invalid="ignore", over="ignore"):
-        bad = ~((y >= 0) & (y <= _LARGEST_CLASS) & (y == np.floor(y)))
-        if not bad.any():
-            return torch.from_numpy(y.astype(np.int64))
-        numbers = np.ascontiguousarray(y, dtype=np.float32) if y.dtype.kind == "f" else None
-    if numbers is not None and np.isfinite(numbers).all():
-        return torch.from_numpy(numbers)
-    if numbers is not None:
-        bad = ~np.isfinite(numbers)
-    first = tuple(int(index[0]) for index in np.nonzero(bad))
-    raise DatasetError(
-        f"{file}: y has {int(bad.sum())} labels that are not class indices, first {y[first]} at "
-        f"{first[0] if y.ndim == 1 else first}\n"
-        "expected integers 0, 1, 2, ..., or finite numbers as floating point: y.astype(numpy.float32)"
-    )
+    return Samples(finite(str(file), x), None if y is None else labels(str(file), y), "whole")

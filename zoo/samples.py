@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -28,11 +28,14 @@ class Samples:
         int64 class indices, shape (samples,), or several for each sample; float32 numbers; ``None`` without labels.
     split : str
         Name of the split they come from.
+    files : str
+        What is known of the files that they were read from: verified, or their hashes; one sentence, or empty.
     """
 
     x: Tensor
     y: Tensor | None
     split: str
+    files: str = ""
 
     def __len__(self) -> int:
         """Number of samples."""
@@ -49,7 +52,7 @@ class Samples:
 
     def take(self, indices: Tensor) -> Samples:
         """The samples at `indices`, in that order."""
-        return Samples(self.x[indices], None if self.y is None else self.y[indices], self.split)
+        return replace(self, x=self.x[indices], y=None if self.y is None else self.y[indices])
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,10 @@ class Dataset:
         What may be scored when calibration uses another data set.
     read : callable
         Loads one split by name, or `whole_split`.
+    pick : callable or None
+        Loads some samples of one split, by their indices in file order, where that costs less than the whole split.
+    place : str
+        Where its files are.
     """
 
     spec: str
@@ -93,6 +100,8 @@ class Dataset:
     calibration_split: str
     whole_split: str
     read: Callable[[str], Samples]
+    pick: Callable[[str, Tensor], Samples] | None = None
+    place: str = ""
 
     def scored(self, limit: int | None = None) -> Samples:
         """Samples for scoring; never one that `calibration` can return.
@@ -103,13 +112,13 @@ class Dataset:
             ``None``: all, in file order. Otherwise the first `limit` of one fixed permutation, so that
             classes are mixed and a smaller limit is a prefix of a larger one; beyond the split, all of it.
         """
-        return self._first_of_fixed_order(self.scored_split, limit)
+        return self._drawn(self.scored_split, limit, _ORDER_SEED)
 
-    def whole(self, limit: int | None = None) -> Samples:
+    def whole(self, limit: int | None = None, seed: int = _ORDER_SEED) -> Samples:
         """Samples for scoring when calibration comes from another data set: every sample of a file without a
-        published split, the test split otherwise. `limit` as in `scored`.
+        published split, the test split otherwise. `limit` as in `scored`, by the permutation of `seed`.
         """
-        return self._first_of_fixed_order(self.whole_split, limit)
+        return self._drawn(self.whole_split, limit, seed)
 
     def calibration(self, limit: int | None = None, seed: int = 0) -> Samples:
         """Samples for calibration, drawn by `seed` without replacement; no `limit`: all, in file order.
@@ -125,19 +134,18 @@ class Dataset:
                 f"{self.spec}: has a single sample, none is left for calibration; expected 2 at least; "
                 "name another data set for calibration"
             )
-        samples = self.read(self.calibration_split)
-        if limit is None:
-            return samples
-        order = torch.randperm(len(samples), generator=torch.Generator().manual_seed(seed))
-        return samples.take(order[:limit])
+        return self._drawn(self.calibration_split, limit, seed)
 
-    def _first_of_fixed_order(self, split: str, limit: int | None) -> Samples:
+    def _drawn(self, split: str, limit: int | None, seed: int) -> Samples:
         _check_limit(self.spec, limit)
-        samples = self.read(split)
         if limit is None:
-            return samples
-        order = torch.randperm(len(samples), generator=torch.Generator().manual_seed(_ORDER_SEED))
-        return samples.take(order[:limit])
+            return self.read(split)
+        generator = torch.Generator().manual_seed(seed)
+        if self.pick is not None:
+            count = self.splits[split] if split in self.splits else sum(self.splits.values())
+            return self.pick(split, torch.randperm(count, generator=generator)[:limit])
+        samples = self.read(split)
+        return samples.take(torch.randperm(len(samples), generator=generator)[:limit])
 
 
 def _check_limit(spec: str, limit: int | None) -> None:

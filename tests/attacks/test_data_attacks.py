@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-import zoo.fashion
+import zoo.mnist
 from tests.attacks.builders import flipped_member, members_of, packed
 from zoo.datasets import open_dataset
 from zoo.errors import DatasetError
@@ -87,7 +87,7 @@ def test_members_that_escape_are_not_extracted(npz, name):
 @pytest.fixture
 def images(tmp_path):
     """Files in the form of Fashion-MNIST, not its content."""
-    for name in zoo.fashion._SHA256:
+    for name in zoo.mnist._FAMILIES["fashion-mnist"].names():
         count = 60_000 if name.startswith("train") else 10_000
         sizes = (count, 28, 28) if "images" in name else (count,)
         head = struct.pack(f">{1 + len(sizes)}I", 0x0800 + len(sizes), *sizes)

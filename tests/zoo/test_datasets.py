@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-import zoo.fashion
+import zoo.mnist
 import zoo.npz
 from zoo.datasets import open_dataset
 from zoo.errors import DatasetError, MissingDatasetError
@@ -83,7 +83,7 @@ def test_sha256_covers_labels_and_shape():
     assert Samples(x, y, "s").sha256 == Samples(x, y, "t").sha256
 
 
-@pytest.mark.parametrize("spec", ["", "mnist", "digits:here", "npz:", "model.npz"])
+@pytest.mark.parametrize("spec", ["", "imagenet", "digits:here", "npz:", "model.npz"])
 def test_an_unknown_spec_names_those_there_are(spec):
     with pytest.raises(DatasetError, match="fashion-mnist"):
         open_dataset(spec)
@@ -245,7 +245,7 @@ def test_missing_fashion_mnist_says_how_to_get_it(tmp_path):
 def test_fashion_mnist_is_looked_for_in_all_places(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ANN2SPIKE_DATA", str(tmp_path / "own"))
-    monkeypatch.setattr(Path, "is_file", lambda path: False)
+    monkeypatch.setattr(zoo.mnist, "idx_file", lambda folder, name: None)
     with pytest.raises(MissingDatasetError) as refused:
         open_dataset("fashion-mnist")
     for place in ("own/fashion-mnist", "/usr/share/datasets/fashion-mnist", "data/FashionMNIST/raw"):
@@ -275,7 +275,7 @@ def test_damaged_fashion_mnist_is_refused(tmp_path, damage):
         content[7] ^= 1
     packed = gzip.compress(bytes(content), compresslevel=1)
     packed = {"truncated gzip": packed[:2000], "not gzip": b"x" * 2000}.get(damage, packed)
-    for name in zoo.fashion._SHA256:
+    for name in zoo.mnist._FAMILIES["fashion-mnist"].names():
         (tmp_path / f"{name}.gz").write_bytes(packed)
     with pytest.raises(DatasetError, match=r"IDX|sha256"):
         open_dataset(f"fashion-mnist:{tmp_path}").scored()
