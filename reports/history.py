@@ -51,7 +51,7 @@ class Entry:
 
 def content_id(run: Run) -> str:
     """sha256 of everything that `run` says."""
-    return content_hash(json.loads(run.to_json()))
+    return content_hash(json.loads(run.to_line()))
 
 
 def entry_of(run: Run) -> Entry:
