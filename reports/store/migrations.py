@@ -1,23 +1,38 @@
-"""Making the tables, and bringing those of an older version up to date: numbered steps, each tested from a kept file.
+"""Making the tables, and bringing those of an older version up to date.
 
-Own steps and no alembic: there are three tables whose content follows from the whole runs, so that a step is a few
-lines, and a user's store has to migrate by itself on opening, under a lock, with no files of revisions beside it.
+Everything in a store follows from the whole runs, so a store of any older version is rebuilt from them, in one
+transaction. That is why this is not alembic: a step is one row of `OLDER`, it never calls code of the past, and a
+user's store migrates by itself on opening, under a lock. A kept file of each version is among the tests.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import NamedTuple
 
 from sqlalchemy import Connection, Engine, insert, inspect, select, text, update
 
 from reports.errors import DamagedStoreError, MissingStoreError, NewerStoreError
+from reports.store.packing import pack, run_of
 from reports.store.places import Place
-from reports.store.schema import VERSION, metadata, versions
+from reports.store.schema import VERSION, documents, metadata, runs, versions
 
-__all__ = ["STEPS", "prepare"]
+__all__ = ["OLDER", "Layout", "prepare"]
 
-STEPS: dict[int, Callable[[Connection], None]] = {}
-"""Version -> what leads to it from the one before."""
+
+class Layout(NamedTuple):
+    """What of an older version must be known to rebuild it."""
+
+    whole: str
+    """The table of the whole runs, with columns ``content`` and ``document``."""
+    others: tuple[str, ...]
+    indexes: tuple[str, ...]
+
+
+OLDER = {
+    # A row for each metric and each layer.
+    1: Layout("runs", ("metrics", "layers"), ("runs_by_time",)),
+}
+"""Version -> its layout."""
 
 _LOCK = 0x616E6E32  # a number of our own among PostgreSQL's advisory locks: "ann2"
 
@@ -47,10 +62,25 @@ def _catch_up(writing: Connection, place: Place) -> None:
     if found is None:
         metadata.create_all(writing)
         writing.execute(insert(versions).values(version=VERSION))
-        return
-    for step in range(found + 1, VERSION + 1):
-        STEPS[step](writing)
-    writing.execute(update(versions).values(version=VERSION))
+    elif found != VERSION:
+        _rebuild(writing, OLDER[found])
+        writing.execute(update(versions).values(version=VERSION))
+
+
+def _rebuild(writing: Connection, old: Layout) -> None:
+    """The tables of today from the whole runs of yesterday, one run at a time in memory."""
+    for table in old.others:
+        writing.execute(text(f"DROP TABLE {table}"))
+    for index in old.indexes:
+        writing.execute(text(f"DROP INDEX {index}"))
+    writing.execute(text(f"ALTER TABLE {old.whole} RENAME TO run_store_older"))
+    metadata.create_all(writing, [runs, documents])
+    one = text("SELECT document FROM run_store_older WHERE content = :key")
+    for key in writing.execute(text("SELECT content FROM run_store_older ORDER BY content")).scalars().all():
+        packed = pack(run_of(key, bytes(writing.execute(one, {"key": key}).scalar_one())))
+        writing.execute(insert(runs), packed.head)
+        writing.execute(insert(documents), packed.document)
+    writing.execute(text("DROP TABLE run_store_older"))
 
 
 def _version(connection: Connection, place: Place) -> int | None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Row
 
@@ -15,56 +14,55 @@ from reports.errors import DamagedStoreError, ReportError
 from reports.fields import check
 from reports.history import Entry, content_id, entry_of
 
-__all__ = ["entries_of", "rows_of", "run_of"]
+__all__ = ["Packed", "entry_from", "pack", "run_of"]
 
 _TEXTS = ("content", "run", "case", "commit", "made", "network", "recipe", "neuron", "data")
 
 
-def rows_of(run: Run) -> dict[str, list[dict[str, Any]]]:
-    """The rows of `run` by table.
+class Packed(NamedTuple):
+    """A run as one row of each table."""
+
+    head: dict[str, Any]
+    document: dict[str, Any]
+
+
+def pack(run: Run) -> Packed:
+    """The rows of `run`.
 
     Raises
     ------
     ReportError
-        It has parts that no JSON can hold.
+        It has parts that no JSON or no database can hold.
     """
     check(run)
+    if not isinstance(run.id, str) or not run.id.isprintable():
+        raise ReportError(f"run {run.id!r}: its id is no line of text; convert the model again")
     try:
         entry = entry_of(run)
+        light = {"metrics": [vars(metric) for metric in entry.metrics], "layers": entry.layers}
+        packed = zlib.compress(json.dumps(light, separators=(",", ":"), ensure_ascii=False).encode())
         document = zlib.compress(run.to_line().encode())
     except (TypeError, ValueError, RecursionError) as error:
         raise ReportError(f"run {run.id}: cannot be kept ({error}); convert the model again") from error
     head = {name: getattr(entry, name) for name in _TEXTS}
-    return {
-        "runs": [{**head, "document": document}],
-        "metrics": [
-            {**vars(metric), "observations": json.dumps(metric.observations), "content": entry.content, "position": i}
-            for i, metric in enumerate(entry.metrics)
-        ],
-        "layers": [
-            {"content": entry.content, "position": i, "row": json.dumps(row)} for i, row in enumerate(entry.layers)
-        ],
-    }
+    return Packed({**head, "light": packed}, {"content": entry.content, "document": document})
 
 
-def entries_of(runs: Iterable[Row[Any]], metrics: Iterable[Row[Any]], layers: Iterable[Row[Any]]) -> list[Entry]:
-    """The entries that rows of the three tables make."""
-    values: dict[str, list[Any]] = {}
-    for content, _, *row, observations in map(tuple, metrics):
-        names = ("name", "value", "unit", "better", "samples", "low", "high", "note", "timing")
-        record = {**dict(zip(names, row, strict=True)), "observations": json.loads(observations)}
-        values.setdefault(content, []).append(metric_of(record))
-    parts: dict[str, list[Any]] = {}
-    for content, _, row in map(tuple, layers):
-        parts.setdefault(content, []).append(json.loads(row))
-    return [
-        Entry(
-            **dict(zip(_TEXTS, texts, strict=True)),
-            metrics=tuple(values.get(texts[0], ())),
-            layers=tuple(parts.get(texts[0], ())),
-        )
-        for texts in map(tuple, runs)
-    ]
+def entry_from(row: Row[Any]) -> Entry:
+    """The entry that a row of the table of runs makes.
+
+    Raises
+    ------
+    DamagedStoreError
+        Its metrics and layers cannot be read.
+    """
+    *texts, light = list(row)
+    try:
+        parts = json.loads(zlib.decompress(light))
+        metrics, layers = tuple(metric_of(record) for record in parts["metrics"]), tuple(parts["layers"])
+    except (zlib.error, ValueError, TypeError, KeyError) as error:
+        raise _damaged(texts[0], str(error)) from error
+    return Entry(**dict(zip(_TEXTS, texts, strict=True)), metrics=metrics, layers=layers)
 
 
 def run_of(content: str, document: bytes) -> Run:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, Column, Float, ForeignKey, Index, Integer, LargeBinary, MetaData, Table, Text
+from sqlalchemy import Column, ForeignKey, Index, Integer, LargeBinary, MetaData, Table, Text
 
-__all__ = ["VERSION", "layers", "metadata", "metrics", "runs", "versions"]
+__all__ = ["VERSION", "documents", "metadata", "runs", "versions"]
 
-VERSION = 1
-"""Of the tables below."""
+VERSION = 2
+"""Of the tables below; `reports.store.migrations` knows the older ones."""
 
 metadata = MetaData()
 _text = Text().with_variant(Text(collation="C"), "postgresql")
@@ -23,32 +23,15 @@ runs = Table(
         Column(name, _text, nullable=False)
         for name in ("run", "case", "commit", "made", "network", "recipe", "neuron", "data")
     ),
-    Column("document", LargeBinary, nullable=False),
+    Column("light", LargeBinary, nullable=False),
 )
-"""One row a run: the fields of `reports.history.Entry`, and the whole run as compressed JSON."""
+"""One row a run: the fields of `reports.history.Entry`, its metrics and layers together as compressed JSON."""
 Index("runs_by_time", runs.c.made, runs.c.content)
 
-metrics = Table(
-    "metrics",
+documents = Table(
+    "documents",
     metadata,
     Column("content", _text, ForeignKey("runs.content", ondelete="CASCADE"), primary_key=True),
-    Column("position", Integer, primary_key=True),
-    Column("name", _text, nullable=False),
-    Column("value", Float),
-    Column("unit", _text, nullable=False),
-    Column("better", _text, nullable=False),
-    Column("samples", Integer),
-    Column("low", Float),
-    Column("high", Float),
-    Column("note", _text, nullable=False),
-    Column("timing", Boolean, nullable=False),
-    Column("observations", _text, nullable=False),
+    Column("document", LargeBinary, nullable=False),
 )
-
-layers = Table(
-    "layers",
-    metadata,
-    Column("content", _text, ForeignKey("runs.content", ondelete="CASCADE"), primary_key=True),
-    Column("position", Integer, primary_key=True),
-    Column("row", _text, nullable=False),
-)
+"""The whole run as compressed JSON. All else follows from it; apart from `runs`, so that a history skips it."""

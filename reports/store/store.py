@@ -17,10 +17,10 @@ from reports.history import Entry
 from reports.store.failures import in_words
 from reports.store.migrations import prepare
 from reports.store.opening import engine_of
-from reports.store.packing import entries_of, rows_of, run_of
+from reports.store.packing import entry_from, pack, run_of
 from reports.store.places import Place, place_of
 from reports.store.queries import Filters, chosen
-from reports.store.schema import layers, metadata, metrics, runs
+from reports.store.schema import documents, runs
 
 __all__ = ["Added", "Store", "open_store"]
 
@@ -99,32 +99,25 @@ class Store:
 
     def _insert(self, batch: Sequence[Run]) -> int:
         """In the order of the keys, so that two writers never wait for each other crosswise."""
-        packed = {rows["runs"][0]["content"]: rows for rows in map(rows_of, batch)}
-        heads = [packed[key]["runs"][0] for key in sorted(packed)]
+        packed = {rows.head["content"]: rows for rows in map(pack, batch)}
+        heads = [packed[key].head for key in sorted(packed)]
         verb = postgresql.insert if self._engine.dialect.name == "postgresql" else sqlite.insert
         keep = verb(runs).on_conflict_do_nothing().returning(runs.c.content)
         with in_words(self.place), self._engine.execution_options(writes=True).begin() as writing:
             fresh = list(writing.execute(keep, heads).scalars())
-            for table in (metrics, layers):
-                if rows := [row for key in fresh for row in packed[key][table.name]]:
-                    writing.execute(insert(metadata.tables[table.name]), rows)
+            if fresh:
+                writing.execute(insert(documents), [packed[key].document for key in fresh])
         return len(fresh)
 
     def entries(self, **filters: Unpack[Filters]) -> list[Entry]:
         """Light entries of the runs that `filters` leave, the oldest first."""
-        heads = self._rows(chosen(filters, *(c for c in runs.c if c is not runs.c.document)))
-        wanted = chosen(filters, runs.c.content).order_by(None)
-        parts = []
-        for table in (metrics, layers):
-            query = select(table).order_by(table.c.content, table.c.position)
-            parts.append(self._rows(query.where(table.c.content.in_(wanted)) if filters else query))
-        return entries_of(heads, *parts)
+        return [entry_from(row) for row in self._rows(chosen(filters, *runs.c))]
 
     def runs(self, **filters: Unpack[Filters]) -> Iterator[Run]:
         """The whole runs that `filters` leave, the oldest first, a few at a time in memory."""
         keys = iter(self._rows(chosen(filters, runs.c.content)))
         while batch := [row[0] for row in islice(keys, _BATCH)]:
-            found = dict(self._rows(select(runs.c.content, runs.c.document).where(runs.c.content.in_(batch))))
+            found = dict(self._rows(select(documents).where(documents.c.content.in_(batch))))
             yield from (run_of(key, found[key]) for key in batch)
 
     def _rows(self, query: Any) -> Sequence[Any]:
