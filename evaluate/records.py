@@ -18,10 +18,11 @@ import json
 import math
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 from evaluate.errors import RunFileError
 
@@ -30,6 +31,7 @@ __all__ = [
     "SCHEMA",
     "Metric",
     "Run",
+    "atomic_file",
     "content_hash",
     "metric_of",
     "pack_bits",
@@ -241,12 +243,19 @@ def write_run(run: Run, path: Path) -> None:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write `content` to a neighbour of `path` and rename it, so that no reader sees half a file."""
+    """Write `content` to `path` at one stroke; see `atomic_file`."""
+    with atomic_file(path) as file:
+        file.write(content)
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[BinaryIO]:
+    """A neighbour of `path` to write to, renamed at the end of the block, so that no reader sees half a file."""
     path = Path(path)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(content)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         umask = os.umask(0)

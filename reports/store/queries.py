@@ -16,6 +16,8 @@ __all__ = ["Filters", "chosen", "instant", "starts"]
 class Filters(TypedDict, total=False):
     """What `Store.entries` and `Store.runs` are narrowed by; what is None or left out does not narrow."""
 
+    key: str | None
+    """The whole key of one run."""
     network: str | None
     recipe: str | None
     neuron: str | None
@@ -38,9 +40,10 @@ def chosen(filters: Filters, *columns: Any) -> Select[Any]:
         A filter that cannot be understood.
     """
     conditions: list[ColumnElement[bool]] = []
-    for name in ("network", "recipe", "neuron"):
+    exact = {"key": runs.c.content, "network": runs.c.network, "recipe": runs.c.recipe, "neuron": runs.c.neuron}
+    for name, column in exact.items():
         if (value := filters.get(name)) is not None:
-            conditions.append(runs.c[name] == value)
+            conditions.append(column == value)
     if (part := filters.get("case")) is not None:
         conditions.append(runs.c.case.icontains(part, autoescape=True))
     if (commit := filters.get("commit")) is not None:

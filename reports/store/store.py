@@ -12,17 +12,17 @@ from sqlalchemy import Engine, func, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from evaluate.records import Run
-from reports.errors import FullStoreError
+from reports.errors import FullStoreError, StoreError
 from reports.history import Entry
 from reports.store.failures import in_words
 from reports.store.migrations import prepare
 from reports.store.opening import engine_of
 from reports.store.packing import entry_from, pack, run_of
 from reports.store.places import Place, place_of
-from reports.store.queries import Filters, chosen
+from reports.store.queries import Filters, chosen, starts
 from reports.store.schema import documents, runs
 
-__all__ = ["Added", "Store", "open_store"]
+__all__ = ["Added", "Commit", "Store", "open_store"]
 
 _BATCH = 100
 """Runs in one transaction: a kill loses at most so many, and others do not wait long."""
@@ -36,6 +36,15 @@ class Added:
 
     new: int
     known: int
+
+
+@dataclass(frozen=True)
+class Commit:
+    """A commit that has runs: how many, and when the latest was made."""
+
+    commit: str
+    made: str
+    runs: int
 
 
 def open_store(url: str, create: bool = True) -> Store:
@@ -119,6 +128,46 @@ class Store:
         while batch := [row[0] for row in islice(keys, _BATCH)]:
             found = dict(self._rows(select(documents).where(documents.c.content.in_(batch))))
             yield from (run_of(key, found[key]) for key in batch)
+
+    def run(self, prefix: str) -> Run:
+        """The run whose key, or else whose id, starts with `prefix`.
+
+        Raises
+        ------
+        StoreError
+            None does, or several do.
+        """
+        keys = list(self.keys_from(prefix))
+        if len(keys) != 1:
+            told = f"means several ({', '.join(key[:12] for key in keys[:10])}); write more of it" if keys else "no run"
+            raise StoreError(f"{prefix}: {told} in {self.place}; python -m reports list shows the keys")
+        return next(self.runs(key=keys[0]))
+
+    def known(self, keys: Iterable[str]) -> set[str]:
+        """Those of `keys` that the store has."""
+        rest, found = iter(keys), set()
+        while batch := list(islice(rest, _BATCH)):
+            found |= {row[0] for row in self._rows(select(runs.c.content).where(runs.c.content.in_(batch)))}
+        return found
+
+    def keys_from(self, prefix: str) -> dict[str, str]:
+        """Key -> id of the runs whose key, or else whose id, starts with `prefix`, the oldest first."""
+        for column in (runs.c.content, runs.c.run):
+            query = select(runs.c.content, runs.c.run).where(starts(column, prefix))
+            if found := self._rows(query.order_by(runs.c.made, runs.c.content)):
+                return {row[0]: row[1] for row in found}
+        return {}
+
+    def commits_from(self, prefix: str) -> list[str]:
+        """The commits whose hash starts with `prefix`."""
+        query = select(runs.c.commit).where(starts(runs.c.commit, prefix)).distinct().order_by(runs.c.commit)
+        return [row[0] for row in self._rows(query)]
+
+    def commits(self, last: int) -> list[Commit]:
+        """The `last` commits that have runs, the latest first."""
+        latest = func.max(runs.c.made)
+        query = select(runs.c.commit, latest, func.count()).where(runs.c.commit != "").group_by(runs.c.commit)
+        return [Commit(*row) for row in self._rows(query.order_by(latest.desc(), runs.c.commit).limit(last))]
 
     def _rows(self, query: Any) -> Sequence[Any]:
         with in_words(self.place), self._engine.connect() as reading:
