@@ -10,7 +10,7 @@ from evaluate.errors import RunFileError
 from evaluate.records import Run, parse_run, read_run
 from reports.errors import ReportError
 from reports.pairing import run_files
-from reports.store.packing import key_of
+from reports.store.packing import entry_to_keep
 from reports.store.store import Added, Store
 
 __all__ = ["Source", "files", "lines", "take_in"]
@@ -93,7 +93,7 @@ def take_in(store: Store, sources: Iterable[Source], progress: Callable[[int], N
     found, faults, seen = {}, [], 0
     for source in sources:
         try:
-            found[key_of(source.read())] = source
+            found[entry_to_keep(source.read()).content] = source
         except (RunFileError, ReportError) as error:
             faults.append((source.where, str(error)))
         seen += 1

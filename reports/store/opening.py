@@ -11,32 +11,44 @@ from pathlib import Path
 from sqlalchemy import Connection, Engine, QueuePool, create_engine, event
 
 from reports.errors import DamagedStoreError, MissingStoreError, StoreError
-from reports.store.failures import in_words
+from reports.fields import plain
 from reports.store.places import Place
 
-__all__ = ["engine_of"]
+__all__ = ["check_file", "engine_of"]
 
 _PATIENCE_S = 60.0
 """How long a writer waits for others."""
 
 
 def engine_of(place: Place, create: bool) -> Engine:
-    """Connections to `place`, whose file is made where `create` says so and checked where there is one.
+    """Connections to `place`, none of them open yet; `create` says whether a missing file may be made.
 
     Raises
     ------
     StoreError
-        There is none, it is damaged, or it cannot be reached.
+        There is none and none to be made.
     """
     if place.file is None:
         return create_engine(place.url, connect_args={"connect_timeout": 10})
     engine = create_engine(place.url, creator=_connector(place.file, create), poolclass=QueuePool)
     event.listen(engine, "begin", _begin)
-    with in_words(place), engine.connect() as connection:
+    return engine
+
+
+def check_file(engine: Engine, place: Place) -> None:
+    """Read the whole file, if it is one, and see that its pages fit together; a server looks after its own.
+
+    Raises
+    ------
+    DamagedStoreError
+        They do not.
+    """
+    if place.file is None:
+        return
+    with engine.connect() as connection:
         said = connection.exec_driver_sql("PRAGMA quick_check(3)").scalars().all()
     if said != ["ok"]:
-        raise DamagedStoreError(f"{place}: is damaged ({'; '.join(said)}); restore a copy or import an export")
-    return engine
+        raise DamagedStoreError(f"{place}: is damaged ({plain(said)}); restore a copy or import an export")
 
 
 def _begin(connection: Connection) -> None:

@@ -14,7 +14,7 @@ from reports.errors import DamagedStoreError, ReportError
 from reports.fields import check
 from reports.history import Entry, content_id, entry_of
 
-__all__ = ["Packed", "entry_from", "key_of", "pack", "run_of"]
+__all__ = ["Packed", "entry_from", "entry_to_keep", "pack", "run_of"]
 
 _TEXTS = ("content", "run", "case", "commit", "made", "network", "recipe", "neuron", "data")
 
@@ -26,8 +26,8 @@ class Packed(NamedTuple):
     document: dict[str, Any]
 
 
-def key_of(run: Run) -> str:
-    """The key of `run`; what has one can be packed.
+def entry_to_keep(run: Run) -> Entry:
+    """The entry of `run`; what has one can be packed.
 
     Raises
     ------
@@ -38,15 +38,14 @@ def key_of(run: Run) -> str:
     if not isinstance(run.id, str) or not run.id.isprintable():
         raise ReportError(f"run {run.id!r}: its id is no line of text; convert the model again")
     try:
-        return content_id(run)
+        return entry_of(run)
     except (TypeError, ValueError, RecursionError) as error:
         raise ReportError(f"run {run.id}: cannot be kept ({error}); convert the model again") from error
 
 
 def pack(run: Run) -> Packed:
-    """The rows of `run`; raises what `key_of` raises."""
-    key_of(run)
-    entry = entry_of(run)
+    """The rows of `run`; raises what `entry_to_keep` raises."""
+    entry = entry_to_keep(run)
     light = {"metrics": [vars(metric) for metric in entry.metrics], "layers": entry.layers}
     packed = zlib.compress(json.dumps(light, separators=(",", ":"), ensure_ascii=False).encode())
     head = {name: getattr(entry, name) for name in _TEXTS}

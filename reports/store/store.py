@@ -16,7 +16,7 @@ from reports.errors import FullStoreError, StoreError
 from reports.history import Entry
 from reports.store.failures import in_words
 from reports.store.migrations import prepare
-from reports.store.opening import engine_of
+from reports.store.opening import check_file, engine_of
 from reports.store.packing import entry_from, pack, run_of
 from reports.store.places import Place, place_of
 from reports.store.queries import Filters, chosen, starts
@@ -60,6 +60,7 @@ def open_store(url: str, create: bool = True) -> Store:
     engine = engine_of(place, create)
     try:
         with in_words(place):
+            check_file(engine, place)
             prepare(engine, place, create)
     except BaseException:
         engine.dispose()
