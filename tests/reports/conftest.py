@@ -309,4 +309,4 @@ def postgres() -> Iterator[Any]:
 @pytest.fixture(params=["sqlite", "postgresql"])
 def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """An address where no store is yet, of each kind."""
-    return str(tmp_path / "runs.db") if request.param == "sqlite" else request.getfixturevalue("postgres").database()
+    return str(tmp_path / "runs.db") if request.param == "sqlite" else request.getfixturevalue("postgres").place()

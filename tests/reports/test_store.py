@@ -90,13 +90,13 @@ with open_store(sys.argv[1]) as store:
         added = store.add(map(small, range(i, i + 5)))
         print(added.new)
 """
-    spans = [(0, 60), (30, 90), (0, 90)]
+    spans = [(0, 30), (15, 45), (0, 45)]
     writers = [script(body, store_url, str(a), str(b)) for a, b in spans]
     said = [writer.communicate(timeout=120) for writer in writers]
     assert [error for _, error in said] == ["", "", ""]
-    assert sum(int(line) for out, _ in said for line in out.split()) == 90
+    assert sum(int(line) for out, _ in said for line in out.split()) == 45
     with open_store(store_url) as store:
-        assert list(store.runs()) == [small(i) for i in range(90)]
+        assert list(store.runs()) == [small(i) for i in range(45)]
 
 
 def test_a_kill_in_the_middle_of_an_insert_leaves_whole_batches(store_url: str) -> None:

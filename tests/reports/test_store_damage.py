@@ -35,10 +35,6 @@ def on_server(url: str) -> bool:
     return "://" in url
 
 
-def database(url: str) -> str:
-    return url.partition("@/")[2].partition("?")[0]
-
-
 def change(url: str, *statements: str) -> None:
     """Statements past the store."""
     with open_store(url) as store, store._engine.execution_options(writes=True).begin() as writing:
@@ -75,10 +71,8 @@ def test_a_full_disk_keeps_what_was_there(store_url: str) -> None:
 def test_a_store_to_read_only(store_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with open_store(store_url) as store:
         store.add([small(1)])
-        if on_server(store_url):
-            with store._engine.begin() as writing:
-                name = writing.execute(text("SELECT current_database()")).scalar_one()
-                writing.execute(text(f"ALTER DATABASE {name} SET default_transaction_read_only = on"))
+    if on_server(store_url):
+        store_url += "%20-cdefault_transaction_read_only%3Don"
     # Root may write everything, so the answer of the system is replaced, and SQLite opens what it would open then.
     monkeypatch.setattr(opening.os, "access", lambda path, mode: mode != os.W_OK)
     with open_store(store_url, create=False) as store:
@@ -154,10 +148,12 @@ def test_a_version_that_is_none(store_url: str, rows: str) -> None:
         open_store(store_url)
 
 
-def test_tables_of_another_program_are_left_alone(store_url: str, request: pytest.FixtureRequest) -> None:
+def test_tables_of_another_program_are_left_alone(store_url: str) -> None:
     mine = "CREATE TABLE runs (of_mine int)"
     if on_server(store_url):
-        request.getfixturevalue("postgres").execute(database(store_url), mine)
+        from tests.reports.postgres import execute
+
+        execute(store_url, mine)
     else:
         connection = sqlite3.connect(store_url)
         connection.execute(mine)
@@ -166,17 +162,19 @@ def test_tables_of_another_program_are_left_alone(store_url: str, request: pytes
         open_store(store_url)
 
 
-def first_version(url: str, request: pytest.FixtureRequest) -> list[Run]:
+def first_version(url: str) -> list[Run]:
     """Put the kept store of version 1 at `url`; the runs in it."""
     if on_server(url):
-        request.getfixturevalue("postgres").copy(GOLDEN / "store-v1.db", database(url))
+        from tests.reports.postgres import copy
+
+        copy(GOLDEN / "store-v1.db", url)
     else:
         shutil.copy(GOLDEN / "store-v1.db", url)
     return [parse_run(line, "golden") for line in (GOLDEN / "store-v1.jsonl").read_bytes().splitlines()]
 
 
-def test_a_store_of_version_1_is_migrated(store_url: str, request: pytest.FixtureRequest) -> None:
-    kept = first_version(store_url, request)
+def test_a_store_of_version_1_is_migrated(store_url: str) -> None:
+    kept = first_version(store_url)
     with ThreadPoolExecutor(3) as pool:
         stores = list(pool.map(lambda _: open_store(store_url), range(3)))
     for store in stores:
@@ -188,8 +186,8 @@ def test_a_store_of_version_1_is_migrated(store_url: str, request: pytest.Fixtur
         assert reading.execute(text("SELECT version FROM run_store")).scalars().all() == [VERSION]
 
 
-def test_a_migration_that_fails_changes_nothing(store_url: str, request: pytest.FixtureRequest) -> None:
-    kept = first_version(store_url, request)
+def test_a_migration_that_fails_changes_nothing(store_url: str) -> None:
+    kept = first_version(store_url)
 
     def stop(connection: Any, cursor: Any, statement: str, *rest: Any) -> None:
         if statement.startswith("DROP TABLE run_store_older"):
