@@ -18,10 +18,11 @@ import json
 import math
 import os
 import tempfile
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 from evaluate.errors import RunFileError
 
@@ -30,8 +31,11 @@ __all__ = [
     "SCHEMA",
     "Metric",
     "Run",
+    "atomic_file",
     "content_hash",
+    "metric_of",
     "pack_bits",
+    "parse_run",
     "read_run",
     "unpack_bits",
     "write_atomically",
@@ -133,8 +137,15 @@ class Run:
 
     def to_json(self) -> str:
         """Indented JSON, keys in the order of the declaration."""
-        record = {"schema": self.schema, **{k: v for k, v in asdict(self).items() if k != "schema"}}
-        return json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        return json.dumps(self._record(), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+    def to_line(self) -> str:
+        """The same on one line, without its end."""
+        return json.dumps(self._record(), separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+    def _record(self) -> dict[str, Any]:
+        """What JSON says of it; shares its members with the run."""
+        return {"schema": self.schema, **vars(self), "metrics": [vars(metric) for metric in self.metrics]}
 
 
 def content_hash(value: Any) -> str:
@@ -190,30 +201,42 @@ def read_run(path: Path | str) -> Run:
     if path.is_dir():
         path = path / "run.json"
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        content = path.read_bytes()
     except OSError as error:
         raise RunFileError(
             f"{path}: cannot be read ({error.strerror}); expected a run.json or the folder that holds it, "
             "as written by python -m convert"
         ) from error
+    return parse_run(content, str(path))
+
+
+def parse_run(content: bytes, where: str) -> Run:
+    """The run that `content` says in JSON; `where` it stands goes into messages.
+
+    Raises
+    ------
+    RunFileError
+        Not JSON, another schema, or members missing.
+    """
+    try:
+        record = json.loads(content.decode("utf-8"))
     except (ValueError, RecursionError) as error:
-        raise RunFileError(f"{path}: not a run file (no JSON: {error}); expected {SCHEMA}") from error
+        raise RunFileError(f"{where}: not a run file (no JSON: {error}); expected {SCHEMA}") from error
     schema = record.get("schema") if isinstance(record, dict) else None
     if schema != SCHEMA:
-        raise RunFileError(f"{path}: schema is {schema!r}; this version reads {SCHEMA!r}; convert the model again")
+        raise RunFileError(f"{where}: schema is {schema!r}; this version reads {SCHEMA!r}; convert the model again")
     try:
-        metrics = tuple(_metric(metric) for metric in record.pop("metrics"))
+        metrics = tuple(metric_of(metric) for metric in record.pop("metrics"))
         layers, notes = tuple(record.pop("layers")), tuple(record.pop("notes", ()))
         exports = tuple(record.pop("exports", ()))
         return Run(metrics=metrics, layers=layers, notes=notes, exports=exports, **record)
     except (TypeError, ValueError, KeyError) as error:
-        raise RunFileError(f"{path}: damaged run file ({error}); convert the model again") from error
+        raise RunFileError(f"{where}: damaged run file ({error}); convert the model again") from error
 
 
-def _metric(record: dict[str, Any]) -> Metric:
+def metric_of(record: dict[str, Any]) -> Metric:
     """The metric that JSON has as `record`: its lists are tuples here."""
-    found = Metric(**record)
-    return replace(found, observations=tuple(found.observations))
+    return Metric(**{**record, "observations": tuple(record.get("observations", ()))})
 
 
 def write_run(run: Run, path: Path) -> None:
@@ -222,12 +245,19 @@ def write_run(run: Run, path: Path) -> None:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write `content` to a neighbour of `path` and rename it, so that no reader sees half a file."""
+    """Write `content` to `path` at one stroke; see `atomic_file`."""
+    with atomic_file(path) as file:
+        file.write(content)
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[BinaryIO]:
+    """A neighbour of `path` to write to, renamed at the end of the block, so that no reader sees half a file."""
     path = Path(path)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(content)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         umask = os.umask(0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
 from typing import Any
 
 from evaluate.records import Metric, Run, content_hash
@@ -50,8 +50,25 @@ class Entry:
 
 
 def content_id(run: Run) -> str:
-    """sha256 of everything that `run` says."""
-    return content_hash(json.loads(run.to_json()))
+    """sha256 of everything that `run` says.
+
+    What has its default value is left out, so that a member that a later version adds changes no key of an older run.
+    """
+    metrics = [{name: value for name, value in vars(m).items() if value != _METRIC.get(name, ...)} for m in run.metrics]
+    told = {name: value for name, value in vars(run).items() if value != _RUN.get(name, ...)}
+    return content_hash(json.loads(json.dumps({**told, "metrics": metrics, "schema": run.schema}, allow_nan=False)))
+
+
+def _defaults(kind: type) -> dict[str, Any]:
+    """Field -> what it is where nothing was said."""
+    return {
+        f.name: f.default if f.default_factory is MISSING else f.default_factory()
+        for f in fields(kind)
+        if f.default is not MISSING or f.default_factory is not MISSING
+    }
+
+
+_RUN, _METRIC = _defaults(Run), _defaults(Metric)
 
 
 def entry_of(run: Run) -> Entry:

@@ -11,7 +11,7 @@ from evaluate.errors import RunFileError
 from evaluate.records import Run, read_run
 from reports.fields import branch, text
 
-__all__ = ["Pair", "case_name", "interleaved", "load_runs", "pair_up"]
+__all__ = ["Pair", "case_name", "interleaved", "load_runs", "pair_up", "run_files"]
 
 
 @dataclass(frozen=True)
@@ -26,20 +26,31 @@ class Pair:
 def load_runs(place: str | Path) -> list[Run]:
     """The runs at `place`: a run file, an output folder, or a folder of either.
 
-    The one door to where runs are kept: a run store has another function of the same shape.
-
     Raises
     ------
     RunFileError
         There is none, or one of them is damaged.
     """
+    return [read_run(file) for file in run_files(place)]
+
+
+def run_files(place: str | Path) -> list[Path]:
+    """The run files at `place`, sorted; what is no folder counts as one.
+
+    Raises
+    ------
+    RunFileError
+        A folder without any.
+    """
     path = Path(place)
-    if not path.is_dir() or (path / "run.json").is_file():
-        return [read_run(path)]
+    if not path.is_dir():
+        return [path]
+    if (path / "run.json").is_file():
+        return [path / "run.json"]
     files = sorted({*path.rglob("run.json"), *path.glob("*.json")})
     if not files:
         raise RunFileError(f"{path}: holds no run; expected a run.json, or folders that hold one")
-    return [read_run(file) for file in files]
+    return files
 
 
 def case_name(run: Run) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -290,3 +291,22 @@ def make_run() -> Callable[[str], Run]:
 def any_run(request: pytest.FixtureRequest) -> Run:
     """Each of the runs in turn."""
     return RUNS[request.param]()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Any]:
+    """A PostgreSQL server; see `tests.reports.postgres`."""
+    pytest.importorskip("psycopg", reason="psycopg is not installed: pip install 'ann2spike[postgres]'")
+    from tests.reports.postgres import binaries, running
+
+    found = binaries()
+    if found is None:
+        pytest.skip("PostgreSQL is not installed")
+    with running(found) as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An address where no store is yet, of each kind."""
+    return str(tmp_path / "runs.db") if request.param == "sqlite" else request.getfixturevalue("postgres").place()
