@@ -33,6 +33,7 @@ __all__ = [
     "content_hash",
     "pack_bits",
     "read_run",
+    "run_of",
     "unpack_bits",
     "write_atomically",
     "write_run",
@@ -196,16 +197,31 @@ def read_run(path: Path | str) -> Run:
         ) from error
     except (ValueError, RecursionError) as error:
         raise RunFileError(f"{path}: not a run file (no JSON: {error}); expected {SCHEMA}") from error
+    try:
+        return run_of(record)
+    except RunFileError as error:
+        raise RunFileError(f"{path}: {error}") from error
+
+
+def run_of(record: Any) -> Run:
+    """The run that JSON has as `record`.
+
+    Raises
+    ------
+    RunFileError
+        Another schema, or members missing.
+    """
     schema = record.get("schema") if isinstance(record, dict) else None
     if schema != SCHEMA:
-        raise RunFileError(f"{path}: schema is {schema!r}; this version reads {SCHEMA!r}; convert the model again")
+        raise RunFileError(f"schema is {schema!r}; this version reads {SCHEMA!r}; convert the model again")
     try:
+        record = dict(record)
         metrics = tuple(_metric(metric) for metric in record.pop("metrics"))
         layers, notes = tuple(record.pop("layers")), tuple(record.pop("notes", ()))
         exports = tuple(record.pop("exports", ()))
         return Run(metrics=metrics, layers=layers, notes=notes, exports=exports, **record)
     except (TypeError, ValueError, KeyError) as error:
-        raise RunFileError(f"{path}: damaged run file ({error}); convert the model again") from error
+        raise RunFileError(f"damaged run file ({error}); convert the model again") from error
 
 
 def _metric(record: dict[str, Any]) -> Metric:
