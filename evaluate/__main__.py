@@ -8,6 +8,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -185,10 +186,14 @@ def run(
     try:
         asked = read_suite(suite)
         here = Side("" if against is None else "head", Path.cwd())
-        plan = planned(asked, [here] if against is None else [_checkout(against), here], out, threads)
-        with _pool(cluster, jobs, threads, len(plan)) as pool, watch.progress:
+        sides = [here] if against is None else [_checkout(against), here]
+        with ExitStack() as stack:
+            local = stack.enter_context(_local(cluster, jobs, threads, len(asked.cases) * asked.repeat))
+            plan = planned(asked, sides, out, local)
+            pool = local if cluster is None else stack.enter_context(Cluster(cluster, threads))
+            stack.enter_context(watch.progress)
             watch.progress.update(watch.cases, total=len(plan))
-            ended = run_suite(plan, out, pool, watch, retry_failed, prune)
+            ended = run_suite(plan, pool, watch, retry_failed, prune)
     except (ConvertError, ZooError, EvaluateError) as error:
         _fail(str(error))
     except KeyboardInterrupt:
@@ -206,15 +211,13 @@ def _checkout(folder: Path) -> Side:
     return Side("base", folder.resolve())
 
 
-def _pool(cluster: str | None, jobs: int | None, threads: int, runs: int) -> Here | Cluster:
-    """Where the cases run."""
+def _local(cluster: str | None, jobs: int | None, threads: int, runs: int) -> Here:
+    """Where the cases are identified, and run without a cluster."""
     if threads < 1 or (jobs is not None and jobs < 1):
         raise SuiteError(f"--jobs, --threads: got {jobs} and {threads}; expected at least 1")
-    if cluster is None:
-        return Here(jobs or max(1, min(cores() // threads, runs)), threads)
-    if jobs is not None:
+    if cluster is not None and jobs is not None:
         raise SuiteError("--jobs: got it with --cluster, whose workers decide how many run at a time; leave it out")
-    return Cluster(cluster, threads)
+    return Here(jobs or max(1, min(cores() // threads, runs)), threads)
 
 
 def _counts(ended: Ended) -> bool:

@@ -73,7 +73,7 @@ def _ask(process: Isolated, question: Question, progress: Progress = lambda what
 
 @dataclass
 class Here:
-    """Processes on this machine: one for each of `jobs` and each folder, with so many threads; a dead one is replaced.
+    """Processes on this machine: `jobs` at a time, with so many threads each; they serve on, and a dead one is replaced.
 
     Leaving the context ends them, in the middle of a case too.
     """
@@ -81,7 +81,7 @@ class Here:
     jobs: int = 1
     threads: int = 1
     _all: set[Isolated] = field(default_factory=set)
-    _own: threading.local = field(default_factory=threading.local)
+    _idle: dict[str | None, list[Isolated]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _closing: bool = False
 
@@ -94,7 +94,9 @@ class Here:
         with self._lock:
             self._closing = True
             for process in self._all:
-                process.kill()
+                process.kill()  # whoever waits for its answer closes it, or nobody does
+            for process in (process for idle in self._idle.values() for process in idle):
+                process.close()
 
     def outcomes(self, questions: Sequence[Question], begin: Begin) -> Iterator[tuple[int, Outcome]]:
         """As `Pool`."""
@@ -109,21 +111,28 @@ class Here:
         yield from pool(calls)
 
     def _answered(self, question: Question, begin: Callable[[], Progress]) -> Outcome:
-        mine: dict[str | None, Isolated] = self._own.__dict__.setdefault("processes", {})
+        process = self._taken(question.folder)
+        if process is None:
+            return Outcome(None, "died", "the suite was interrupted")
+        outcome = _ask(process, question, begin())
+        with self._lock:
+            if outcome.failure == "died":
+                self._all.discard(process)
+                process.close()
+            else:
+                self._idle.setdefault(question.folder, []).append(process)
+        return outcome
+
+    def _taken(self, folder: str | None) -> Isolated | None:
+        """A process that works in `folder`, a new one where all are busy; None while the others are ended."""
         with self._lock:
             if self._closing:
-                return Outcome(None, "died", "the suite was interrupted")
-            if question.folder not in mine:
-                folder = None if question.folder is None else Path(question.folder)
-                mine[question.folder] = Isolated(_WORKER, environment_with(self.threads, os.environ), folder)
-                self._all.add(mine[question.folder])
-        process = mine[question.folder]
-        outcome = _ask(process, question, begin())
-        if outcome.failure == "died":
-            with self._lock:
-                self._all.discard(mine.pop(question.folder))
-            process.close()
-        return outcome
+                return None
+            if self._idle.get(folder):
+                return self._idle[folder].pop()
+            process = Isolated(_WORKER, environment_with(self.threads, os.environ), Path(folder) if folder else None)
+            self._all.add(process)
+            return process
 
 
 def ask_alone(question: Question, threads: int) -> str:

@@ -62,13 +62,12 @@ class Watch(Protocol):
         """It ended, or was there."""
 
 
-def planned(suite: Suite, sides: Sequence[Side], out: Path, threads: int = 1) -> list[Planned]:
+def planned(suite: Suite, sides: Sequence[Side], out: Path, here: Here) -> list[Planned]:
     """Every run of the suite in the order of taking them: in turn over the cases, base and head together.
 
     Combinations that come to the same case are run once.
     """
-    with Here(1, threads) as here:
-        known = {side: _identified(suite.cases, side, here) for side in sides}
+    known = {side: _identified(suite.cases, side, here) for side in sides}
     found: dict[Path, Planned] = {}
     for repeat in range(suite.repeat):
         for number, case in enumerate(suite.cases):
@@ -88,7 +87,7 @@ def _identified(cases: Sequence[SuiteCase], side: Side, here: Here) -> list[tupl
 
 
 def run_suite(
-    plan: Sequence[Planned], out: Path, pool: Pool, watch: Watch, retry: bool = False, remove: bool = False
+    plan: Sequence[Planned], pool: Pool, watch: Watch, retry: bool = False, remove: bool = False
 ) -> list[Ended]:
     """The outcome of everything in `plan`, in its order.
 
@@ -97,7 +96,7 @@ def run_suite(
     retry : bool
         Whether what has failed before is run again.
     remove : bool
-        Whether runs of other suites in `out` are removed.
+        Whether runs of other suites in the same folder are removed.
 
     Raises
     ------
