@@ -197,8 +197,8 @@ def run(
     except (ConvertError, ZooError, EvaluateError) as error:
         _fail(str(error))
     except KeyboardInterrupt:
-        notice.print(f"evaluate: interrupted; {watch.finished} finished cases are kept in {out}, and the same command "
-                     "goes on", markup=False, soft_wrap=True)  # fmt: skip
+        notice.print(f"evaluate: interrupted; what is finished is kept in {out}, and the same command goes on",
+                     markup=False, soft_wrap=True)  # fmt: skip
         raise SystemExit(130) from None
     sys.stdout.write(suite_text(ended))
     raise SystemExit(3 if any(_counts(one) for one in ended) else 0)

@@ -73,7 +73,7 @@ def _ask(process: Isolated, question: Question, progress: Progress = lambda what
 
 @dataclass
 class Here:
-    """Processes on this machine: `jobs` at a time, with so many threads each; they serve on, and a dead one is replaced.
+    """Processes on this machine, `jobs` at a time, with so many threads each. They serve on; a dead one is replaced.
 
     Leaving the context ends them, in the middle of a case too.
     """
@@ -94,7 +94,7 @@ class Here:
         with self._lock:
             self._closing = True
             for process in self._all:
-                process.kill()  # whoever waits for its answer closes it, or nobody does
+                process.kill()  # whoever waits for its answer closes it
             for process in (process for idle in self._idle.values() for process in idle):
                 process.close()
 
@@ -114,13 +114,17 @@ class Here:
         process = self._taken(question.folder)
         if process is None:
             return Outcome(None, "died", "the suite was interrupted")
-        outcome = _ask(process, question, begin())
-        with self._lock:
-            if outcome.failure == "died":
-                self._all.discard(process)
-                process.close()
-            else:
-                self._idle.setdefault(question.folder, []).append(process)
+        serves_on = False
+        try:
+            outcome = _ask(process, question, begin())
+            serves_on = outcome.failure != "died"
+        finally:
+            with self._lock:
+                if serves_on and not self._closing:
+                    self._idle.setdefault(question.folder, []).append(process)
+                else:
+                    self._all.discard(process)
+                    process.close()
         return outcome
 
     def _taken(self, folder: str | None) -> Isolated | None:

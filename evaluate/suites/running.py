@@ -27,14 +27,14 @@ class Side:
 
 @dataclass(frozen=True)
 class Planned:
-    """One run that is to be there in the end. Without an identity it is refused already: `refusal` says why."""
+    """One run that is to be there in the end. Without an identity it has failed already: `failed` says why."""
 
     case: SuiteCase
     side: Side
     key: Key
     folder: Path
     identity: dict[str, Any] | None
-    refusal: str = ""
+    failed: Outcome | None = None
 
     @property
     def label(self) -> str:
@@ -72,18 +72,18 @@ def planned(suite: Suite, sides: Sequence[Side], out: Path, here: Here) -> list[
     for repeat in range(suite.repeat):
         for number, case in enumerate(suite.cases):
             for side in sides if repeat % 2 == 0 else sides[::-1]:  # so that a drift of the machine hits both alike
-                identity, refusal = known[side][number]
+                identity, failed = known[side][number]
                 key = Key(content_hash(identity or asdict(case.options)), repeat)
                 folder = out / side.name / folder_name(case.options, key)
-                found.setdefault(folder, Planned(case, side, key, folder, identity, refusal))
+                found.setdefault(folder, Planned(case, side, key, folder, identity, failed))
     return list(found.values())
 
 
-def _identified(cases: Sequence[SuiteCase], side: Side, here: Here) -> list[tuple[dict[str, Any] | None, str]]:
-    """Identity of each case, or why there is none."""
+def _identified(cases: Sequence[SuiteCase], side: Side, here: Here) -> list[tuple[dict[str, Any] | None, Outcome]]:
+    """Identity of each case, with the outcome that says why there is none."""
     questions = [Question(asdict(case.options), folder=str(side.place)) for case in cases]
     answers = dict(here.outcomes(questions, lambda number: lambda what, done, total: None))
-    return [(answers[number].answer, answers[number].message) for number in range(len(cases))]
+    return [(answers[number].answer, answers[number]) for number in range(len(cases))]
 
 
 def run_suite(
@@ -124,8 +124,8 @@ def _outcomes(
     plan: Sequence[Planned], waiting: Sequence[int], pool: Pool, watch: Watch
 ) -> Iterator[tuple[int, Outcome]]:
     """The outcome of each run in `waiting`, those that are refused already first."""
-    open_ones = [number for number in waiting if plan[number].identity is not None]
-    yield from ((n, Outcome(None, "refused", plan[n].refusal)) for n in waiting if n not in open_ones)
+    yield from ((n, failed) for n in waiting if (failed := plan[n].failed) is not None and failed.answer is None)
+    open_ones = [n for n in waiting if plan[n].identity is not None]
     questions = [Question(asdict(plan[n].case.options), plan[n].identity, str(plan[n].side.place)) for n in open_ones]
     for i, outcome in pool.outcomes(questions, lambda i: watch.begin(open_ones[i], plan[open_ones[i]].label)):
         yield open_ones[i], outcome
