@@ -11,7 +11,7 @@ from evaluate.errors import SuiteError
 from evaluate.isolation import Progress
 from evaluate.records import SCHEMA, Run, content_hash, run_of
 from evaluate.suites.folders import Failure, Key, claim, folder_name, keep, kept, prune
-from evaluate.suites.pools import Here, Outcome, Pool, Question
+from evaluate.suites.pools import Outcome, Pool, Question
 from evaluate.suites.suite import Suite, SuiteCase
 
 __all__ = ["Ended", "Planned", "Side", "Watch", "planned", "run_suite"]
@@ -62,12 +62,12 @@ class Watch(Protocol):
         """It ended, or was there."""
 
 
-def planned(suite: Suite, sides: Sequence[Side], out: Path, here: Here) -> list[Planned]:
+def planned(suite: Suite, sides: Sequence[Side], out: Path, pool: Pool) -> list[Planned]:
     """Every run of the suite in the order of taking them: in turn over the cases, base and head together.
 
     Combinations that come to the same case are run once.
     """
-    known = {side: _identified(suite.cases, side, here) for side in sides}
+    known = {side: _identified(suite.cases, side, pool) for side in sides}
     found: dict[Path, Planned] = {}
     for repeat in range(suite.repeat):
         for number, case in enumerate(suite.cases):
@@ -79,10 +79,10 @@ def planned(suite: Suite, sides: Sequence[Side], out: Path, here: Here) -> list[
     return list(found.values())
 
 
-def _identified(cases: Sequence[SuiteCase], side: Side, here: Here) -> list[tuple[dict[str, Any] | None, Outcome]]:
+def _identified(cases: Sequence[SuiteCase], side: Side, pool: Pool) -> list[tuple[dict[str, Any] | None, Outcome]]:
     """Identity of each case, with the outcome that says why there is none."""
     questions = [Question(asdict(case.options), folder=str(side.place)) for case in cases]
-    answers = dict(here.outcomes(questions, lambda number: lambda what, done, total: None))
+    answers = dict(pool.outcomes(questions, lambda number: lambda what, done, total: None))
     return [(answers[number].answer, answers[number]) for number in range(len(cases))]
 
 

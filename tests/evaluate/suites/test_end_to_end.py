@@ -9,19 +9,21 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from evaluate.__main__ import app
+from evaluate.errors import EvaluateError
 from evaluate.job import perform
 from evaluate.records import Run, read_run, run_of
 from evaluate.suites.folders import Failure
-from evaluate.suites.pools import Cluster, Here
+from evaluate.suites.pools import Begin, Cluster, Here, Outcome, Question
 from evaluate.suites.running import Ended, Planned, Side, planned, run_suite
 from evaluate.suites.suite import Suite, read_suite, suite_of
+from evaluate.suites.worker import answer
 
 ROOT = Path(__file__).parents[3]
 Numbers = Callable[[Run], dict[str, Any]]
@@ -57,8 +59,19 @@ class Watch:
             self.ended(number)
 
 
-def plan_of(suite: Suite, project: Path, out: Path, here: Here) -> list[Planned]:
-    return planned(suite, [Side("", project)], out, here)
+class InThisProcess:
+    """The worker's answers without its process."""
+
+    def outcomes(self, questions: Sequence[Question], begin: Begin) -> Iterator[tuple[int, Outcome]]:
+        for number, question in enumerate(questions):
+            try:
+                yield number, Outcome(answer(question.as_record(), begin(number)))
+            except EvaluateError as error:
+                yield number, Outcome(None, "refused", str(error))
+
+
+def plan_of(suite: Suite, project: Path, out: Path) -> list[Planned]:
+    return planned(suite, [Side("", project)], out, InThisProcess())
 
 
 def runs(ended: list[Ended]) -> list[Run]:
@@ -87,15 +100,18 @@ def alone(project: Path, numbers: Numbers, monkeypatch: pytest.MonkeyPatch) -> l
 def test_the_same_numbers_in_processes_as_from_the_command_line(
     project: Path, numbers: Numbers, tmp_path: Path, alone: list[dict[str, Any]]
 ) -> None:
+    plan = plan_of(suite_of(SUITE), project, tmp_path / "runs")
     with Here(2) as here:
-        plan = plan_of(suite_of(SUITE), project, tmp_path / "runs", here)
         found = runs(run_suite(plan, here, Watch()))
     assert [numbers(run) for run in found] == alone
     assert [read_run(one.folder) for one in plan] == found
     assert [run.case["command"] for run in found] == [one.case.options.command for one in plan]
 
 
-def test_a_killed_process_is_a_failed_case_and_the_others_go_on(project: Path, tmp_path: Path) -> None:
+def test_a_killed_process_is_a_failed_case_and_the_others_go_on(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(project)
     with Here(1) as here:
 
         def kill(number: int) -> None:
@@ -104,29 +120,30 @@ def test_a_killed_process_is_a_failed_case_and_the_others_go_on(project: Path, t
                 for process in here._all:
                     process.kill()
 
-        plan = plan_of(suite_of(SUITE), project, tmp_path, here)
+        plan = plan_of(suite_of(SUITE), project, tmp_path)
         first, *others = run_suite(plan, here, Watch(reported=kill))
     assert isinstance(first.outcome, Failure) and first.outcome.kind == "died"
     assert "was killed by SIGKILL" in first.outcome.message
     assert len(runs(others)) == 2
 
 
-def test_a_file_that_changes_is_another_case_and_never_a_result(project: Path, tmp_path: Path) -> None:
-    (one,) = suite_of(SUITE | {"matrix": {"model": ["model.pt"]}}).cases
-    with Here(1) as here:
-        before = plan_of(Suite((one,)), project, tmp_path, here)
-        content = (project / "model.pt").read_bytes()
-        (project / "model.pt").write_bytes(content + b"\0")
-        (ended,) = run_suite(before, here, Watch())
-        assert isinstance(ended.outcome, Failure) and "expected the files, the code" in ended.outcome.message
-        after = plan_of(Suite((one,)), project, tmp_path, here)
-        assert after[0].key != before[0].key and after[0].folder != before[0].folder
+def test_a_file_that_changes_is_another_case_and_never_a_result(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(project)
+    suite = suite_of(SUITE | {"matrix": {"model": ["model.pt"]}})
+    (before,) = plan_of(suite, project, tmp_path)
+    (project / "model.pt").write_bytes((project / "model.pt").read_bytes() + b"\0")
+    (ended,) = run_suite([before], InThisProcess(), Watch())
+    assert isinstance(ended.outcome, Failure) and "expected the files, the code" in ended.outcome.message
+    (after,) = plan_of(suite, project, tmp_path)
+    assert after.key != before.key and after.folder != before.folder
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="reads /proc")
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGKILL])
 def test_a_suite_that_was_ended_goes_on_where_it_was_and_leaves_no_process(
-    project: Path, tmp_path: Path, end: signal.Signals
+    project: Path, tmp_path: Path, end: signal.Signals, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (project / "suite.toml").write_text(SHORT_AND_LONG)
     out = tmp_path / "runs"
@@ -150,8 +167,9 @@ def test_a_suite_that_was_ended_goes_on_where_it_was_and_leaves_no_process(
         begun.append(number)
         raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt), Here(1) as here:
-        run_suite(plan_of(read_suite(project / "suite.toml"), project, out, here), here, Watch(reported=stop))
+    monkeypatch.chdir(project)
+    with pytest.raises(KeyboardInterrupt):
+        run_suite(plan_of(read_suite(Path("suite.toml")), project, out), InThisProcess(), Watch(reported=stop))
     assert begun == [1], "a finished case was repeated"
 
 
@@ -206,6 +224,7 @@ def cluster(tmp_path: Path) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]
         process.wait()
 
 
+@pytest.mark.slow
 def test_a_cluster_ends_every_case_once_though_a_worker_is_killed(
     project: Path, numbers: Numbers, tmp_path: Path, cluster: tuple[str, list[subprocess.Popen[bytes]]],
     alone: list[dict[str, Any]],
@@ -217,8 +236,7 @@ def test_a_cluster_ends_every_case_once_though_a_worker_is_killed(
         ended.append(number)
         workers[0].kill()
 
-    with Here(1) as here:
-        plan = plan_of(suite_of(SUITE), project, out, here)
+    plan = plan_of(suite_of(SUITE), project, out)
     with Cluster(place) as pool:
         until(lambda: len(pool._client.scheduler_info()["workers"]) == 2)
         found = runs(run_suite(plan, pool, Watch(ended=kill_one)))
