@@ -7,12 +7,11 @@ Exit status: 0 good, 1 a bug, 2 the user's input, 130 interrupted.
 from __future__ import annotations
 
 import json
-import math
 import shlex
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
@@ -37,8 +36,7 @@ from convert.errors import ConfigError, ConvertError, WriteError
 from convert.normalisation.granularity import GRANULARITIES
 from convert.normalisation.rules import RULES
 from convert.pipeline import Conversion
-from convert.reading.hints import Hints
-from convert.recipes import RECIPES, recipe
+from convert.recipes import RECIPES
 from convert.writing.artefact import to_bytes
 from convert.writing.nir_wiring import nir_library
 from evaluate.comparison import Aim, compare
@@ -46,6 +44,7 @@ from evaluate.errors import EvaluateError
 from evaluate.fidelity import export_nir
 from evaluate.goals import COSTS, read_goal
 from evaluate.job import Request, inspect, perform, prepare
+from evaluate.options import Options
 from evaluate.prediction import predict
 from evaluate.records import Run, write_atomically, write_run
 from evaluate.search import Order, as_record, best_so_far, choose, confirming, search
@@ -218,28 +217,17 @@ def main(
     Writes snn.safetensors (the spiking network), run.json (every number), report.md and figures.
     """
     try:
-        low, high = _floats("--input-range", input_range)
-        said = {
-            "neuron": neuron, "tau_mem_ms": tau_mem_ms, "tau_syn_ms": tau_syn_ms, "dt_ms": dt_ms, "rule": rule,
-            "percentile": percentile, "granularity": granularity, "potential_steps": None if potentials else 0,
-            "signed": signed, "spike_values": spike_values, "burst": burst, "readout_delay": readout_delay,
-            "input_code": input_code, "code": code, "input_low": low, "input_high": high, "exact_levels": levels,
-            "radix_bits": bits, "look_ahead": look_ahead,
-            "hybrid": hybrid or None,
-        }  # fmt: skip
-        changes = {option: value for option, value in said.items() if value is not None}
-        each = for_steps == "each"
-        _refuse_idle(recipe_name, changes, engine, diagnose, each)
-        names = list(RECIPES) if recipe_name == "all" else [recipe_name]
-        read_out = tuple(sorted(set(_integers("--steps", steps))))
-        aims = {name: _aims(name, for_steps, read_out, changes) for name in names}
-        request = Request(
-            model, aims[names[0]][0][0], data, calibration, read_out, limit,
-            calibration_samples, seed, device, memory_mb,
-            None if input_shape is None else _integers("--input-shape", input_shape),
-            shlex.join(["python", "-m", "convert", *sys.argv[1:]]), task, Hints(arch, activation, trust),
-            diagnose, engine, data_dir,
+        options = Options(
+            model=model, data=data, calibration=calibration, arch=arch, activation=activation, trust=trust,
+            recipe=recipe_name, for_steps=for_steps, neuron=neuron, tau_mem_ms=tau_mem_ms, tau_syn_ms=tau_syn_ms,
+            dt_ms=dt_ms, rule=rule, percentile=percentile, granularity=granularity, potentials=potentials,
+            signed=signed, spike_values=spike_values, burst=burst, readout_delay=readout_delay, look_ahead=look_ahead,
+            hybrid=hybrid, levels=levels, bits=bits, code=code, input=input_code, steps=steps, limit=limit,
+            calibration_samples=calibration_samples, input_shape=input_shape, input_range=input_range, seed=seed,
+            device=device, engine=engine, memory_mb=memory_mb, task=task, diagnose=diagnose, data_dir=data_dir,
         )  # fmt: skip
+        aims, each = options.aims(), options.each
+        request = options.request(shlex.join(["python", "-m", "convert", *sys.argv[1:]]))
         if predict_only:
             idle = {"--check": check, "--diagnose": diagnose, "--nir": nir, "--out": out, "--auto": auto,
                     "--recipe all": recipe_name == "all", "--for-steps each": each, "--engine": engine != "auto",
@@ -255,7 +243,7 @@ def main(
             _compare(request, aims, out or folder.with_suffix(".steps" if each else ".recipes"), json_output)
         if auto is not None:
             storage = auto_storage or f"sqlite:///{folder.with_name(folder.name.removesuffix('.snn') + '.search.db')}"
-            order = Order(read_goal(auto), minimise, trials, storage, changes)
+            order = Order(read_goal(auto), minimise, trials, storage, options.changes)
             _search(request, order, folder, nir, json_output)
         run = _job(request, folder, nir)
     except (ConvertError, ZooError, EvaluateError, ReportError) as error:
@@ -281,40 +269,6 @@ def _job(request: Request, out: Path, nir: bool) -> Run:
         write_run(run, folder / "run.json")
         render(run, folder)
     return run
-
-
-_OWN_STEPS = ("exact", "radix")
-"""Recipes whose networks decide how many steps they need."""
-
-
-def _aims(name: str, for_steps: str, steps: tuple[int, ...], changes: Mapping[str, object]) -> list[Aim]:
-    """How to convert by the recipe `name`: for one number of steps, or anew for each; some recipes need none."""
-    if for_steps == "each" and name not in _OWN_STEPS:
-        return [(recipe(name).config(t, **changes), (t,)) for t in steps]
-    meant = "16" if for_steps == "each" else for_steps
-    if not meant.lstrip("-").isdecimal():
-        raise ConfigError(f"--for-steps: got {for_steps!r}; expected one whole number, or each")
-    return [(recipe(name).config(int(meant), **changes), steps)]
-
-
-def _refuse_idle(name: str, changes: Mapping[str, object], engine: str, diagnose: bool, each: bool) -> None:
-    """An option that the recipe would ignore is refused rather than ignored."""
-    of_rates = ("neuron", "tau_mem_ms", "tau_syn_ms", "signed", "spike_values", "burst", "readout_delay",
-                "potential_steps", "code", "look_ahead")  # fmt: skip
-    idle = [option for option in of_rates if option in changes] if name in _OWN_STEPS else []
-    idle += ["engine"] if engine != "auto" and name in _OWN_STEPS else []
-    for option, of in (("exact_levels", "exact"), ("radix_bits", "radix")):
-        idle += [option] if option in changes and name not in (of, "all") else []
-    if idle:
-        names = {"potential_steps": "no-potentials", "exact_levels": "levels", "radix_bits": "bits"}
-        flags = ", ".join(f"--{names.get(option, option).replace('_', '-')}" for option in idle)
-        raise ConfigError(f"{flags}: has no effect with --recipe {name}; leave it out, or choose another recipe")
-    if each and name in _OWN_STEPS:
-        why = "depend on the sample" if name == "exact" else "are one period for each layer"
-        raise ConfigError(f"--for-steps: got each with --recipe {name}, whose steps {why}; leave it out")
-    if diagnose and (name == "all" or each):
-        several = "--for-steps each; expected one number" if each else "--recipe all; expected one recipe"
-        raise ConfigError(f"--diagnose: got {several}: name the one to diagnose")
 
 
 def _compare(request: Request, aims: dict[str, list[Aim]], out: Path, json_output: bool) -> NoReturn:
@@ -403,23 +357,6 @@ def _folder(model: str) -> Path:
 def _fail(message: str) -> NoReturn:
     notice.print(f"convert: {message}", markup=False, soft_wrap=True)
     raise SystemExit(2) from None
-
-
-def _integers(option: str, text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise ConfigError(f"{option}: got {text!r}; expected whole numbers separated by commas") from None
-
-
-def _floats(option: str, text: str) -> tuple[float, float]:
-    try:
-        low, high = (float(part) for part in text.split(","))
-    except ValueError:
-        low, high = math.nan, math.nan
-    if not (math.isfinite(low) and math.isfinite(high)):
-        raise ConfigError(f"{option}: got {text!r}; expected two numbers separated by a comma, such as 0,1")
-    return low, high
 
 
 @contextmanager

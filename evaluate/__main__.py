@@ -1,6 +1,6 @@
-"""The command line of the room: `python -m evaluate bench`.
+"""The command line of the room: `python -m evaluate bench` and `python -m evaluate run`.
 
-Exit status: 0 good, 1 a bug, 2 the user's input, 130 interrupted.
+Exit status: 0 good, 1 a bug, 2 the user's input, 3 a case of a suite failed, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -18,20 +19,27 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
 
 from convert.errors import ConvertError
-from evaluate.benchmarks.request import DEFAULT_NETWORKS, SCALINGS, BenchmarkRequest, Case
+from evaluate.benchmarks.request import DEFAULT_NETWORKS, SCALINGS, BenchmarkRequest, Case, cores
 from evaluate.benchmarks.running import claim_folder, run_benchmark
 from evaluate.benchmarks.table import benchmark_text
 from evaluate.contenders.peers import PEERS
-from evaluate.errors import BenchmarkError, EvaluateError
+from evaluate.errors import BenchmarkError, EvaluateError, SuiteError
+from evaluate.isolation import Progress as Reported
+from evaluate.suites.folders import Failure
+from evaluate.suites.pools import Cluster, Here
+from evaluate.suites.running import Ended, Side, planned, run_suite
+from evaluate.suites.suite import read_suite
+from evaluate.suites.table import suite_text
 from zoo.errors import ZooError
 
-__all__ = ["app", "bench", "main"]
+__all__ = ["app", "bench", "main", "run"]
 
 app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False, no_args_is_help=True)
 notice = Console(stderr=True, highlight=False)
@@ -60,6 +68,46 @@ BENCH = """Examples:
 
 Each case runs in a process of its own; nothing else should use the machine meanwhile. Ctrl-C keeps the finished cases.
 Exit status: 0 good, 2 refused, 130 interrupted."""
+
+RUN = """Examples:
+
+\b
+  python -m evaluate run suite.toml --jobs 4 --out runs
+      every case of the suite, four at a time; the same command goes on after an interruption
+
+\b
+  python -m evaluate run suite.toml --against ../base --out runs
+      every case in the checkout ../base and here, in turn: runs/base and runs/head
+
+\b
+  python -m evaluate run suite.toml --cluster tcp://scheduler:8786 --out runs
+      on the workers of a Dask cluster
+
+\b
+  python -m reports gate --base runs/base --head runs/head
+      did it get worse?
+
+A suite.toml:
+
+\b
+  [options]
+  limit = 1000
+  [matrix]
+  model = ["zoo:digits-relu", "zoo:digits-tanh"]
+  recipe = ["seed", "best-onebit"]
+  [[exclude]]
+  model = "zoo:digits-tanh"
+  recipe = "best-onebit"
+  [[include]]
+  model = "zoo:digits-relu"
+  recipe = "radix"
+  bits = 4
+
+Exit status: 0 good, 2 refused, 3 a case failed, 130 interrupted."""
+
+JOBS = "Cases at a time, each in a process of its own [as many as there are processors for them]."
+AGAINST = "Another checkout, in which every case runs too, in turn with this one: DIR/base and DIR/head."
+CLUSTER = "Run the cases on this Dask scheduler's workers."
 
 NETWORKS = (
     "Of the zoo (python -m zoo list), vgg16-32x32, or a perceptron such as mlp-784-1200-1200-10; "
@@ -117,6 +165,67 @@ def bench(
     sys.stdout.write(run.to_json() if json_output else f"{benchmark_text(run)}\nRun file: {path}\n")
 
 
+@app.command("run", epilog=RUN)
+def run(
+    suite: Annotated[Path, typer.Argument(metavar="SUITE.toml", help="Options, and a matrix of them.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the runs, one folder each.")],
+    jobs: Annotated[int | None, typer.Option(help=JOBS)] = None,
+    threads: Annotated[int, typer.Option(help="Threads of each case.")] = 1,
+    cluster: Annotated[str | None, typer.Option(metavar="ADDRESS", help=CLUSTER)] = None,
+    against: Annotated[Path | None, typer.Option(metavar="CHECKOUT", help=AGAINST)] = None,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run again what has failed before.")] = False,
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Remove runs in DIR that are not of this suite as it is now.")
+    ] = False,
+) -> None:
+    """Run every case of a suite; finished ones are not repeated, and failures are results.
+
+    A case means what the same options of python -m convert mean. Writes a run.json for each.
+    """
+    watch = _Watch()
+    try:
+        asked = read_suite(suite)
+        here = Side("" if against is None else "head", Path.cwd())
+        sides = [here] if against is None else [_checkout(against), here]
+        with ExitStack() as stack:
+            local = stack.enter_context(_local(cluster, jobs, threads, len(asked.cases) * asked.repeat))
+            plan = planned(asked, sides, out, local)
+            pool = local if cluster is None else stack.enter_context(Cluster(cluster, threads))
+            stack.enter_context(watch.progress)
+            watch.progress.update(watch.cases, total=len(plan))
+            ended = run_suite(plan, pool, watch, retry_failed, prune)
+    except (ConvertError, ZooError, EvaluateError) as error:
+        _fail(str(error))
+    except KeyboardInterrupt:
+        notice.print(f"evaluate: interrupted; what is finished is kept in {out}, and the same command goes on",
+                     markup=False, soft_wrap=True)  # fmt: skip
+        raise SystemExit(130) from None
+    sys.stdout.write(suite_text(ended))
+    raise SystemExit(3 if any(_counts(one) for one in ended) else 0)
+
+
+def _checkout(folder: Path) -> Side:
+    """The side of --against."""
+    if not folder.is_dir():
+        raise SuiteError(f"--against: {folder} is no folder; expected a checkout: git worktree add {folder} main")
+    return Side("base", folder.resolve())
+
+
+def _local(cluster: str | None, jobs: int | None, threads: int, runs: int) -> Here:
+    """Where the cases are identified, and run without a cluster."""
+    if threads < 1 or (jobs is not None and jobs < 1):
+        raise SuiteError(f"--jobs, --threads: got {jobs} and {threads}; expected at least 1")
+    if cluster is not None and jobs is not None:
+        raise SuiteError("--jobs: got it with --cluster, whose workers decide how many run at a time; leave it out")
+    return Here(jobs or max(1, min(cores() // threads, runs)), threads)
+
+
+def _counts(ended: Ended) -> bool:
+    """Whether it is a failure of what is judged: the base may lack a model that is new."""
+    refused = isinstance(ended.outcome, Failure) and ended.outcome.kind == "refused"
+    return isinstance(ended.outcome, Failure) and not (refused and ended.planned.side.name == "base")
+
+
 def _names(text: str) -> tuple[str, ...]:
     """The parts between commas, each once."""
     return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
@@ -154,6 +263,41 @@ class _Bars:
 
     def _advance(self, label: str, what: str, done: int, total: int) -> None:
         self.progress.update(self.inner, description=f"{label}: {what}", completed=done, total=total or None)
+
+
+class _Watch:
+    """A bar for the suite and one for each case that runs; without a terminal a line for each that ends."""
+
+    def __init__(self) -> None:
+        columns = (TextColumn("{task.description}"), BarColumn(bar_width=20), MofNCompleteColumn(), TimeElapsedColumn(),
+                   TextColumn("left"), TimeRemainingColumn())  # fmt: skip
+        self.progress = Progress(*columns, console=notice, transient=True, disable=not notice.is_interactive)
+        self.cases = self.progress.add_task("cases", total=None)
+        self.finished, self.failed = 0, 0
+        self._bars: dict[int, TaskID] = {}
+
+    def begin(self, number: int, label: str) -> Reported:
+        """A case begins; what is returned moves its own bar."""
+        bar = self._bars[number] = self.progress.add_task(f"  {label}", total=None)
+        self._tell()
+        return lambda what, done, total: self.progress.update(
+            bar, description=f"  {label}: {what}", completed=done, total=total or None
+        )
+
+    def end(self, number: int, ended: Ended) -> None:
+        """A case ended, or had ended before."""
+        failure = ended.outcome if isinstance(ended.outcome, Failure) else None
+        self.finished, self.failed = self.finished + (failure is None), self.failed + (failure is not None)
+        if number in self._bars:
+            self.progress.remove_task(self._bars.pop(number))
+        self._tell()
+        if not ended.kept and not notice.is_interactive:
+            said = "done" if failure is None else f"FAILED ({failure.kind})"
+            notice.print(f"{self.finished + self.failed}: {ended.planned.label}: {said}", markup=False, soft_wrap=True)
+
+    def _tell(self) -> None:
+        said = f"{len(self._bars)} running, {self.finished} done, {self.failed} failed"
+        self.progress.update(self.cases, description=said, completed=self.finished + self.failed)
 
 
 if __name__ == "__main__":

@@ -106,7 +106,7 @@ def assemble(
         curves={"steps": [view.at(i) for i in range(len(measured.record))], "anytime": view.anytime()},
         layers=tuple(_layer(row, view) for row in view.counts[-1]),
         assumptions=_assumptions(view),
-        environment=environ | {"seconds": {k: round(v, 3) for k, v in {**seconds, **measured.seconds}.items()}},
+        environment=environ | {"seconds": {k: round(v, 6) for k, v in {**seconds, **measured.seconds}.items()}},
         notes=(*conversion.notes, *asked.notes, *notes),
         samples=view.heads[0].each(),
     )

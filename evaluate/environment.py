@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import subprocess
@@ -11,10 +12,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-__all__ = ["environment"]
+__all__ = ["code_version", "environment"]
 
 _PACKAGES = ("ann2spike", "torch", "numpy", "scikit-learn", "safetensors")
 _SOURCE_TREE = Path(__file__).resolve().parent.parent
+_MEASURING = ("convert", "zoo", "evaluate")
 
 
 def environment() -> dict[str, Any]:
@@ -36,8 +38,21 @@ def environment() -> dict[str, Any]:
         "torch_threads": _torch_threads(),
         "packages": {name: _version(name) for name in _PACKAGES},
         "git": _git(_SOURCE_TREE),
-        "time_utc": datetime.now(UTC).isoformat(timespec="seconds"),
+        "time_utc": datetime.now(UTC).isoformat(timespec="milliseconds"),
     }
+
+
+def code_version() -> dict[str, Any]:
+    """What numbers depend on besides the case: ``source``, a hash of the code that measures, and ``packages``.
+
+    A commit would not do: it says nothing of a tree with changes, and there is none once the code is installed.
+    """
+    digest = hashlib.sha256()
+    for room in _MEASURING:
+        for path in sorted((_SOURCE_TREE / room).rglob("*")):
+            if path.suffix in (".py", ".cpp", ".toml"):
+                digest.update(f"{path.relative_to(_SOURCE_TREE).as_posix()}\0".encode() + path.read_bytes() + b"\0")
+    return {"source": digest.hexdigest(), "packages": {name: _version(name) for name in _PACKAGES}}
 
 
 def _processor() -> str:

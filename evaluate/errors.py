@@ -4,10 +4,20 @@ EvaluateError (ValueError)
 |-- RunFileError      a run file that is missing, damaged or of another schema
 |-- BenchmarkError    a benchmark that cannot be run as it was asked for
 |   `-- PeerError     another simulator that does not run the network
+|-- ProcessError      a process that died over its question
+|-- SuiteError        a suite that cannot be run as it was written
 `-- ConstantsError    a table of constants with a missing or malformed row
 """
 
-__all__ = ["BenchmarkError", "ConstantsError", "EvaluateError", "PeerError", "RunFileError"]
+__all__ = [
+    "BenchmarkError",
+    "ConstantsError",
+    "EvaluateError",
+    "PeerError",
+    "ProcessError",
+    "RunFileError",
+    "SuiteError",
+]
 
 
 class EvaluateError(ValueError):
@@ -28,3 +38,11 @@ class BenchmarkError(EvaluateError):
 
 class PeerError(BenchmarkError):
     """Another simulator that does not run the network; recorded as its result."""
+
+
+class ProcessError(EvaluateError):
+    """A process that died over its question; recorded as the result of the case."""
+
+
+class SuiteError(EvaluateError):
+    """A suite that cannot be run as it was written or asked for."""

@@ -12,7 +12,7 @@ from torch import Tensor
 import zoo
 from convert.errors import ConfigError, InputShapeError
 
-__all__ = ["SYNTHETIC_SAMPLES", "Inputs", "Wanted", "calibration_samples", "gather"]
+__all__ = ["SYNTHETIC_SAMPLES", "Inputs", "Wanted", "calibration_samples", "gather", "hashes"]
 
 SYNTHETIC_SAMPLES = 256
 """How many samples of noise stand in for data that nobody named."""
@@ -60,7 +60,7 @@ def gather(wanted: Wanted, shape: tuple[int, ...]) -> Inputs:
     fitted, record = _calibration(named or dataset, named is not None, wanted, shape)
     if dataset is None:
         return _synthetic(wanted, shape, fitted, record)
-    scored = dataset.scored(wanted.limit) if named is None else dataset.whole(wanted.limit)
+    scored = _scored(dataset, named is not None, wanted)
     x = _shaped(scored.x, shape, dataset.spec)
     described = {
         "spec": dataset.spec, "split": scored.split, "samples": len(scored), "sha256": scored.sha256,
@@ -68,6 +68,27 @@ def gather(wanted: Wanted, shape: tuple[int, ...]) -> Inputs:
         **({"files": scored.files} if scored.files else {}),
     }  # fmt: skip
     return Inputs(x, scored.y, fitted, described, record, _overlap(x, fitted, wanted))
+
+
+def hashes(wanted: Wanted, fitted: bool = True) -> dict[str, str | None]:
+    """The hashes of what `gather` would return, as it describes them; None where nothing is named.
+
+    Parameters
+    ----------
+    fitted : bool
+        Whether there is anything to calibrate.
+
+    Raises
+    ------
+    zoo.DatasetError
+    """
+    dataset = None if wanted.data is None else zoo.open_dataset(wanted.data)
+    named = None if wanted.calibration is None else zoo.open_dataset(wanted.calibration)
+    source = (named or dataset) if fitted else None
+    return {
+        "data": None if dataset is None else _scored(dataset, named is not None, wanted).sha256,
+        "calibration": None if source is None else _fitting(source, named is not None, wanted).sha256,
+    }
 
 
 def calibration_samples(wanted: Wanted, shape: tuple[int, ...]) -> zoo.Samples | None:
@@ -80,6 +101,11 @@ def calibration_samples(wanted: Wanted, shape: tuple[int, ...]) -> zoo.Samples |
         return None
     drawn = _fitting(zoo.open_dataset(spec, wanted.data_dir), wanted.calibration is not None, wanted)
     return zoo.Samples(_shaped(drawn.x, shape, spec), drawn.y, drawn.split)
+
+
+def _scored(dataset: zoo.Dataset, apart: bool, wanted: Wanted) -> zoo.Samples:
+    """All that may be scored where calibration has other data, else what it leaves."""
+    return dataset.whole(wanted.limit) if apart else dataset.scored(wanted.limit)
 
 
 def _calibration(

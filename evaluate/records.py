@@ -37,6 +37,7 @@ __all__ = [
     "pack_bits",
     "parse_run",
     "read_run",
+    "run_of",
     "unpack_bits",
     "write_atomically",
     "write_run",
@@ -222,16 +223,31 @@ def parse_run(content: bytes, where: str) -> Run:
         record = json.loads(content.decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise RunFileError(f"{where}: not a run file (no JSON: {error}); expected {SCHEMA}") from error
+    try:
+        return run_of(record)
+    except RunFileError as error:
+        raise RunFileError(f"{where}: {error}") from error
+
+
+def run_of(record: Any) -> Run:
+    """The run that JSON has as `record`.
+
+    Raises
+    ------
+    RunFileError
+        Another schema, or members missing.
+    """
     schema = record.get("schema") if isinstance(record, dict) else None
     if schema != SCHEMA:
-        raise RunFileError(f"{where}: schema is {schema!r}; this version reads {SCHEMA!r}; convert the model again")
+        raise RunFileError(f"schema is {schema!r}; this version reads {SCHEMA!r}; convert the model again")
     try:
+        record = dict(record)
         metrics = tuple(metric_of(metric) for metric in record.pop("metrics"))
         layers, notes = tuple(record.pop("layers")), tuple(record.pop("notes", ()))
         exports = tuple(record.pop("exports", ()))
         return Run(metrics=metrics, layers=layers, notes=notes, exports=exports, **record)
     except (TypeError, ValueError, KeyError) as error:
-        raise RunFileError(f"{where}: damaged run file ({error}); convert the model again") from error
+        raise RunFileError(f"damaged run file ({error}); convert the model again") from error
 
 
 def metric_of(record: dict[str, Any]) -> Metric:

@@ -67,7 +67,8 @@ def case_name(run: Run) -> str:
 
 def pair_up(base: Sequence[Run], head: Sequence[Run]) -> list[Pair]:
     """Runs of one name together, in the order of the base; a single one on each side belongs together whatever."""
-    sides = [_by_case(base), _by_case(head)]
+    telling = _telling(base) | _telling(head)
+    sides = [_by_case(base, telling), _by_case(head, telling)]
     if all(len(side) == 1 for side in sides):
         (name, before), (_, after) = (next(iter(side.items())) for side in sides)
         return [Pair(name, before, after)]
@@ -75,11 +76,28 @@ def pair_up(base: Sequence[Run], head: Sequence[Run]) -> list[Pair]:
     return [Pair(name, sides[0].get(name, ()), sides[1].get(name, ())) for name in names]
 
 
-def _by_case(runs: Iterable[Run]) -> dict[str, tuple[Run, ...]]:
-    """Runs by the name of their case, each list by time."""
+def _telling(runs: Iterable[Run]) -> set[tuple[str, str]]:
+    """(name, option) where runs of one name on one side differ in that option: they are other cases, not repeats."""
+    seen: dict[tuple[str, str], set[str]] = {}
+    for run in runs:
+        for option, value in _options(run).items():
+            seen.setdefault((case_name(run), option), set()).add(value)
+    return {place for place, values in seen.items() if len(values) > 1}
+
+
+def _options(run: Run) -> dict[str, str]:
+    """What else a case can differ in."""
+    config, model = branch(run.case, "config"), branch(run.case, "model")
+    return {key: text(config, key, "none") for key in config} | {"file": text(model, "origin", "none")}
+
+
+def _by_case(runs: Iterable[Run], telling: set[tuple[str, str]]) -> dict[str, tuple[Run, ...]]:
+    """Runs by the name of their case and the options that are `telling`, each list by time."""
     found: dict[str, list[Run]] = {}
     for run in runs:
-        found.setdefault(case_name(run), []).append(run)
+        name = case_name(run)
+        more = (f"{option} {value}" for option, value in _options(run).items() if (name, option) in telling)
+        found.setdefault(", ".join((name, *more)), []).append(run)
     return {name: tuple(sorted(rows, key=_time)) for name, rows in found.items()}
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -15,11 +14,9 @@ from evaluate.benchmarks.request import BenchmarkRequest, Case
 from evaluate.benchmarks.rounds import Clocks, interleave
 from evaluate.benchmarks.subjects import open_subject, width_of
 from evaluate.errors import PeerError
+from evaluate.isolation import Progress
 
-__all__ = ["Progress", "measure_case"]
-
-Progress = Callable[[str, int, int], None]
-"""Called with what is about to run, the timings done and how many there will be."""
+__all__ = ["measure_case"]
 
 _LONGEST_MESSAGE = 300
 

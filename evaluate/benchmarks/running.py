@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from evaluate.benchmarks.assembling import assemble_benchmark
-from evaluate.benchmarks.measuring import Progress
 from evaluate.benchmarks.process import run_case
 from evaluate.benchmarks.request import BenchmarkRequest, Case, cases
 from evaluate.errors import BenchmarkError, RunFileError
+from evaluate.isolation import Progress
 from evaluate.records import BENCHMARK, Run, read_run, write_run
 
 __all__ = ["Measure", "claim_folder", "run_benchmark"]

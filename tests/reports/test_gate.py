@@ -190,6 +190,18 @@ def test_repeats_that_differ_are_not_deterministic(make_run: MakeRun) -> None:
     assert "not deterministic" in why(found, "synops.per_inference")
 
 
+def test_runs_that_were_asked_differently_are_other_cases_not_repeats(make_run: MakeRun) -> None:
+    run = make_run("full")
+
+    def asked(levels: int, factor: float) -> Run:
+        config = run.case["config"] | {"granularity": f"of {levels}"}
+        return scaled(replace(run, case=run.case | {"config": config}), "synops.per_inference", factor)
+
+    found = gate([asked(1, 1.0), asked(2, 2.0)], [asked(2, 2.0), asked(1, 1.5)])
+    decisions = {v.case.rpartition(", ")[2]: v.decision for v in found.verdicts if v.metric == "synops.per_inference"}
+    assert decisions == {"granularity of 1": FAIL, "granularity of 2": PASS}
+
+
 def test_budgets_directions_and_trades(make_run: MakeRun) -> None:
     run = make_run("full")
     dearer = scaled(run, "energy.snn_j", 1.08)

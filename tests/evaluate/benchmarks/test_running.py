@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from evaluate.benchmarks import process
 from evaluate.benchmarks.measuring import measure_case
-from evaluate.benchmarks.process import environment_for, run_case
+from evaluate.benchmarks.process import run_case
 from evaluate.benchmarks.request import BenchmarkRequest, Case, cases
 from evaluate.benchmarks.rounds import Clocks
 from evaluate.benchmarks.running import claim_folder, run_benchmark
@@ -84,12 +82,6 @@ def test_a_folder_of_others_is_not_taken(asked: BenchmarkRequest, record_of: Rec
     assert claim_folder(path.parent) == path, "an earlier benchmark may be replaced"
 
 
-def test_a_process_gets_the_threads_of_its_case_and_this_tree() -> None:
-    found = environment_for(Case("digits-relu", 4, 16, 2), {"PYTHONPATH": "elsewhere", "OMP_NUM_THREADS": "7"})
-    assert found["OMP_NUM_THREADS"] == found["MKL_NUM_THREADS"] == "2"
-    assert found["PYTHONPATH"].split(":" if sys.platform != "win32" else ";") == [str(process._ROOT), "elsewhere"]
-
-
 def test_a_tiny_benchmark_end_to_end(tmp_path: Path) -> None:
     """No time is asserted: only that all was measured, by fresh processes, with the right number of threads."""
     asked = BenchmarkRequest(("digits-relu",), (4,), (8,), (1,), 2, peers=())
@@ -110,7 +102,7 @@ def test_what_cannot_be_measured_is_said_by_the_process() -> None:
 
 
 def test_a_process_that_dies_is_reported_with_its_last_words(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process, "environment_for", lambda case, around: {"PYTHONPATH": "", "PYTHONHOME": "/nowhere"})
+    monkeypatch.setenv("PYTHONHOME", "/nowhere")
     with pytest.raises(BenchmarkError, match=r"the process ended with status 1: .*no Python frame"):
         run_case(Case("digits-relu", 4, 8, 1), BenchmarkRequest(("digits-relu",), threads=(1,), peers=()))
 
