@@ -81,7 +81,7 @@ def _decision_metrics(found: Exited, measured: Measurement, asked: Plan) -> list
     ]  # fmt: skip
     if truth is None:
         why = "there are no labels; name labelled samples, e.g. --data npz:FILE with arrays x and y"
-        names = (f"{_PREFIX}.accuracy", f"{_PREFIX}.accuracy_difference")
+        names = (f"{_PREFIX}.accuracy", f"{_PREFIX}.accuracy.difference")
         return [*rows, *(Metric(name, None, "fraction", "higher", n, note=why) for name in names)]
     right, before = _equal(found.answers, truth), _equal(final, truth)
     score, gap = wilson(int(right.sum()), n), paired_difference(before, right)
@@ -89,7 +89,7 @@ def _decision_metrics(found: Exited, measured: Measurement, asked: Plan) -> list
         *rows,
         Metric(f"{_PREFIX}.accuracy", float(right.mean()), "fraction", "higher", n, score.low, score.high,
                "at the step at which each sample stopped; Wilson interval"),
-        Metric(f"{_PREFIX}.accuracy_difference", gap.difference, "fraction", "higher", n, gap.interval.low,
+        Metric(f"{_PREFIX}.accuracy.difference", gap.difference, "fraction", "higher", n, gap.interval.low,
                gap.interval.high, f"early exit minus {last} steps: {describe(gap, 'early exit')}"),
     ]  # fmt: skip
 
@@ -107,7 +107,8 @@ def _cost_metrics(found: Exited, conversion: Conversion, measured: Measurement, 
     duration = (mean + conversion.snn.look_ahead_steps()) * conversion.snn.dt_s
     for i, model in enumerate(models_for(activation_bits(conversion, last), duration)):
         name, span = model.name.lower().replace(" ", "-"), model.price(counts).energy("snn")
-        how = f"modelled by {model.name}, not measured; {note}"
+        unsure = f"; unverified: {model.unverified}" if model.unverified else ""
+        how = f"modelled by {model.name}, not measured; {note}{unsure}"
         if i == 0:
             rows.append(Metric(f"{_PREFIX}.energy_j", span.value, "J", "lower", n, span.low, span.high, how))
         whole = run.metric(f"energy.{name}.snn_j").value
