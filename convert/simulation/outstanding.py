@@ -30,8 +30,9 @@ It is a bound for the worst case: all last neurons silent that speak for c, all 
 tenth of that, so it decides late. A closer one needs the earlier layers, and grows there by the sum of the weights'
 magnitudes in each layer, beyond R after two of them; what is left of it is the ANN's own pass.
 
-There is no such bound, and it is refused, where the path to the output is not linear (max pooling of spikes, softmax,
-layer norm, products: hybrid networks), where a constant input reaches the output past all neurons, and for other codes.
+There is no such bound, and it is refused, where the path to the output is not linear (max pooling of spikes), where a
+constant input reaches the output past all neurons, for other codes, and for hybrid networks: their floating-point
+functions repeat up to rounding only, so the same sample may spike otherwise in another batch.
 Rounding: sums are exact on the lattice, elsewhere (and in the read-out's division) to about 2^-50 of their
 magnitude; a decision has to be ahead by 2^-36 of it.
 """
@@ -122,6 +123,12 @@ def outstanding(network: SpikingNetwork) -> Outstanding:
         raise ConfigError(
             f"sound early exit: got a network of code {network.code!r}; the bound is that of a rate code: exit by "
             "margin, or convert with another recipe"
+        )
+    if running := network.hybrid():
+        named = ", ".join(f"{node.place or node.name} ({type(node.op).__name__})" for node in running[:3])
+        raise ConfigError(
+            f"sound early exit: {named}: got a hybrid network, whose floating-point functions repeat up to rounding "
+            "only, so that no answer is sure to be the one of another batch: exit by margin"
         )
     path = _path(network)
     columns, rest = _columns(network, path)
