@@ -88,6 +88,10 @@ EXAMPLES = """Examples:
       what would become of every operation, in seconds; exit status 2 if it cannot be converted
 
 \b
+  python -m convert zoo:fashion-cnn-relu --neuron if --steps 32 --early-exit margin:0.5%
+      each sample stops as soon as it is sure enough: which decisions that changes, and what it saves
+
+\b
   python -m convert zoo:fashion-cnn-relu --predict --limit 500
       accuracy and spikes at each number of steps, estimated without simulating, and how wrong that is known to be
 
@@ -132,6 +136,10 @@ ACTIVATION = "For the weights of a plain stack of linear layers: relu, tanh, sig
 TRUST = "Read a TorchScript file, which executes it."
 TASK = "What is scored: classes, binary, labels, regression or heads; auto: by outputs and labels."
 DIAGNOSE = "Also say where and why accuracy was lost, layer by layer, and which command may help."
+EARLY_EXIT = (
+    "Also let each sample stop early: margin:RATE, where at most that share of decisions may change [0.5%], calibrated "
+    "on samples that set no threshold; or sound, where none can."
+)
 PREDICT = "Only estimate accuracy and spikes at --steps, without simulating; nothing is written."
 HYBRID = "Keep softmax, layer norm and products of two inputs as floating-point functions at run time."
 BURST = "The most plain spikes that a neuron fires in one step; each counts as a spike [1]."
@@ -205,6 +213,7 @@ def main(
         bool, typer.Option("--check", help="Only say what would become of every operation; no data are loaded.")
     ] = False,
     diagnose: Annotated[bool, typer.Option("--diagnose", help=DIAGNOSE)] = False,
+    early_exit: Annotated[str | None, typer.Option(metavar="RULE", help=EARLY_EXIT)] = None,
     predict_only: Annotated[bool, typer.Option("--predict", help=PREDICT)] = False,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Output folder. Default: MODEL.snn")] = None,
     nir: Annotated[bool, typer.Option("--nir", help=NIR)] = False,
@@ -225,16 +234,22 @@ def main(
             hybrid=hybrid, levels=levels, bits=bits, code=code, input=input_code, steps=steps, limit=limit,
             calibration_samples=calibration_samples, input_shape=input_shape, input_range=input_range, seed=seed,
             device=device, engine=engine, memory_mb=memory_mb, task=task, diagnose=diagnose, data_dir=data_dir,
+            early_exit=early_exit,
         )  # fmt: skip
         aims, each = options.aims(), options.each
         request = options.request(shlex.join(["python", "-m", "convert", *sys.argv[1:]]))
         if predict_only:
             idle = {"--check": check, "--diagnose": diagnose, "--nir": nir, "--out": out, "--auto": auto,
-                    "--recipe all": recipe_name == "all", "--for-steps each": each, "--engine": engine != "auto",
+                    "--early-exit": early_exit, "--recipe all": recipe_name == "all",
+                    "--for-steps each": each, "--engine": engine != "auto",
                     "--device": device != "cpu", "--memory-mb": memory_mb != Request.memory_mb}  # fmt: skip
             _predict(request, [option for option, given in idle.items() if given], json_output)
         if check:
             _check(request, json_output)
+        if early_exit is not None and (recipe_name == "all" or each or auto is not None):
+            raise ConfigError(
+                "--early-exit: got several networks (--recipe all, --for-steps each or --auto); expected one"
+            )
         folder = out or _folder(model)
         if auto is not None and (recipe_name != "seed" or each):
             other = "--for-steps each" if each else f"--recipe {recipe_name}"

@@ -188,6 +188,13 @@ class SpikingNetwork:
         """Number of neurons."""
         return sum(int(torch.tensor(self.graph[name].shape).prod()) for name in self.sites)
 
+    def depth(self) -> int:
+        """Populations on the longest path from the input to the output."""
+        known: dict[str, int] = {}
+        for node in self.graph:
+            known[node.name] = max((known[name] for name in node.inputs), default=0) + (node.name in self.sites)
+        return max(known.values())
+
     def look_ahead_steps(self) -> int:
         """Steps before the first one of a run: a trial for each population, one after the other."""
         return self.look_ahead * len(self.sites)

@@ -13,7 +13,7 @@ from convert.graph.readout import heads_of
 from evaluate.assumptions import limits, neuron_equations, neuron_name, payload_bits
 from evaluate.energy import baselines_record
 from evaluate.environment import environment
-from evaluate.latency import milliseconds
+from evaluate.latency import latency_metrics, milliseconds
 from evaluate.operations import CONVENTIONS, OpCount, count_operations
 from evaluate.pricing import Prices
 from evaluate.records import Metric, Run, content_hash
@@ -149,7 +149,8 @@ class _View:
 
 
 def _metrics(view: _View) -> tuple[Metric, ...]:
-    return (*view.heads[0].headline(), *_cost_metrics(view), *_head_metrics(view))
+    waits = latency_metrics(view.conversion.snn, view.steps)
+    return (*view.heads[0].headline(), *waits, *_cost_metrics(view), *_head_metrics(view))
 
 
 def _head_metrics(view: _View) -> list[Metric]:
@@ -173,9 +174,6 @@ def _cost_metrics(view: _View) -> list[Metric]:
                note="of the SNN on analog values, those in front of which nothing moves computed once and cached"
                if view.conversion.snn.hybrid() else "of the SNN on analog input, computed once and cached"),
     ]  # fmt: skip
-    if ahead := view.conversion.snn.look_ahead_steps():
-        why = f"before step 1: {view.conversion.snn.look_ahead} for each population in turn"
-        rows.append(Metric("latency.look_ahead_steps", float(ahead), "steps", "lower", note=why))
     if view.conversion.snn.hybrid():
         rows += _hybrid_metrics(view)
     for network in ("ann", "ann_sparse", "snn"):

@@ -65,7 +65,7 @@ def compare(
                 label = name if len(several) == 1 else f"{name}.T{steps[-1]}"
                 run, conversion = perform(replace(request, config=config, steps=steps), report(label))
                 keep(label, run, conversion)
-                parts.append(_Part(run, len(conversion.snn.sites), conversion.snn.look_ahead_steps(), steps))
+                parts.append(_Part(run, conversion.snn.look_ahead_steps(), steps))
         except ConvertError as error:
             if run is None:
                 raise
@@ -83,10 +83,9 @@ def compare(
 
 @dataclass(frozen=True)
 class _Part:
-    """A run, its network's populations and steps of look-ahead, and the steps that it answers for."""
+    """A run, its network's steps of look-ahead, and the steps that it answers for."""
 
     run: Run
-    layers: int
     ahead: int
     steps: tuple[int, ...]
 
@@ -94,7 +93,6 @@ class _Part:
 def _row(name: str, parts: Sequence[_Part]) -> dict[str, Any]:
     entry, last = RECIPES.get(name), parts[-1]
     run, config = last.run, last.run.case["config"]
-    own_steps = config["recipe"] == "radix"  # its steps are sequential: one period after another
     ahead = last.ahead
     simulated = any(config[key] for key in ("potential_steps", "bias_steps")) or config["rule"] == "spike-norm"
     return {
@@ -104,7 +102,7 @@ def _row(name: str, parts: Sequence[_Part]) -> dict[str, Any]:
         "run": run.id,
         "curve": [_point(part.run.curves["steps"], t) for part in parts for t in part.steps],
         "payload_bits": _value(run, "spikes.payload_bits"),
-        "sequential_latency_steps": run.curves["steps"][-1]["steps"] + (0 if own_steps else last.layers - 1 + ahead),
+        "sequential_latency_steps": round(run.metric("latency.sequential_steps").value or 0),
         "look_ahead_steps": ahead,
         "calibration_samples": run.case["calibration"]["samples"],
         "simulated_samples": config["calibrated_on"] if simulated else 0,

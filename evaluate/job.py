@@ -32,9 +32,12 @@ from convert.simulation.engine import ENGINES, engines_of, kernel_is_missing
 from convert.writing.artefact import load
 from evaluate.assembly import Case, assemble
 from evaluate.diagnosis import diagnose, samples_within
+from evaluate.early_exit import Simulated, exit_rule, run_to_exits
 from evaluate.energy.meters import Meter, counters, simulation_metric
 from evaluate.exactness import exactness_metrics, measure_exact
-from evaluate.inputs import Inputs, Wanted, gather
+from evaluate.exit_metrics import with_exits
+from evaluate.exit_rules import ExitOrder, ExitRule
+from evaluate.inputs import Inputs, Wanted, calibration_samples, gather
 from evaluate.inspection import Inspection
 from evaluate.records import Metric, Run
 from evaluate.remedies import verdict
@@ -107,6 +110,7 @@ class Request:
     diagnose: bool = False
     engine: str = "auto"
     data_dir: str | None = None
+    early_exit: ExitOrder | None = None
 
     def __post_init__(self) -> None:
         """Refuse what can be refused before anything is read."""
@@ -177,6 +181,7 @@ def run_prepared(
 
     memory, asked = request.memory_mb << 20, prepared.asked
     more: tuple[Metric, ...] = ()
+    rule = _exit_rule(request, prepared, report)
     meter = Meter(counters(request.device))
     if conversion.snn.code == "exact":
         measured, found = measure_exact(conversion, inputs.x, request.steps, memory, progress, asked, meter)
@@ -191,6 +196,11 @@ def run_prepared(
     if steps_through and kernel_is_missing(request.engine, request.device):
         notes = (*notes, _UNBUILT)
     run = assemble(prepared.case, conversion, measured, inputs.labels, prepared.seconds, notes, asked)
+    if rule is not None:
+        exits = run_to_exits(
+            conversion.snn, inputs.x, rule, asked.tasks[0], _how(request), lambda n: report("early exit", n, total)
+        )
+        run = with_exits(run, exits, conversion, measured, asked)
     if steps_through:
         ran = list(engines_of(conversion.snn, request.engine, request.device).values())
         engines = {name: ran.count(name) for name in ("events", "dense")}
@@ -200,6 +210,33 @@ def run_prepared(
     more = (*more, simulation_metric(meter, total))
     seen = trace(conversion.snn, inputs.x[0], request.steps[-1], request.seed)
     return replace(run, metrics=(*run.metrics, *more), exports=tuple(exports), diagnosis=found_wrong, trace=seen)
+
+
+def _how(request: Request) -> Simulated:
+    return Simulated(
+        request.steps[-1], request.seed, request.memory_mb << 20, request.device, request.engine
+    )  # fmt: skip
+
+
+def _exit_rule(request: Request, prepared: Prepared, report: Report) -> ExitRule | None:
+    """The rule of the early exit that was asked for, calibrated where it needs it; before anything is measured."""
+    if request.early_exit is None:
+        return None
+    named = prepared.case.data["spec"]
+    spec = None if named == "synthetic" else named
+
+    def draw(n: int) -> zoo.Samples | None:
+        """The draw of the thresholds' samples goes on: the same samples first, which are left out, then others."""
+        first = request.calibration_samples
+        source = Wanted(spec, request.calibration, None, first + n, request.seed, *request.config.input_range,
+                        request.data_dir)  # fmt: skip
+        drawn = calibration_samples(source, prepared.conversion.snn.graph.input.shape)
+        return None if drawn is None else drawn.take(torch.arange(first, max(first, len(drawn))))
+
+    return exit_rule(
+        request.early_exit, prepared.conversion, prepared.asked, _how(request), draw,
+        lambda done, total: report("exit rule", done, total),
+    )  # fmt: skip
 
 
 def _diagnosis(request: Request, prepared: Prepared, report: Report) -> dict[str, Any]:
@@ -413,4 +450,5 @@ def _described(model: Model, hints: Hints) -> dict[str, Any]:
 def _case(request: Request, described: dict[str, Any], inputs: Inputs) -> Case:
     options = {"steps": request.steps[-1], "record": list(request.steps), "seed": request.seed, "limit": request.limit,
                "calibration_samples": request.calibration_samples, "task": request.task}  # fmt: skip
+    options |= {} if request.early_exit is None else {"early_exit": request.early_exit.text}
     return Case(described, inputs.data_record, inputs.calibration_record, options, request.command)

@@ -1,4 +1,4 @@
-"""How many steps, how many milliseconds until a spiking network is as good as its ANN."""
+"""How many steps, how many milliseconds until a spiking network is as good as its ANN, and what it waits for."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import math
 from collections.abc import Sequence
 from fractions import Fraction
 
+from convert.network import SpikingNetwork
 from evaluate.errors import EvaluateError
+from evaluate.records import Metric
 
-__all__ = ["milliseconds", "steps_within"]
+__all__ = ["latency_metrics", "milliseconds", "steps_within"]
 
 
 def steps_within(correct: Sequence[int], ann_correct: int, n: int, points: float) -> int | None:
@@ -67,3 +69,29 @@ def milliseconds(steps: int | None, dt_s: float) -> float | None:
     8.0
     """
     return None if steps is None else float(Fraction(str(dt_s)) * steps * 1000)
+
+
+def latency_metrics(network: SpikingNetwork, steps: int) -> list[Metric]:
+    """What a run of `steps` waits for apart from its steps, as rows of a run file.
+
+    *Sequential* is the latency where layers run one after the other, a step each: a spike that is fired in step t is
+    heard in step t + 1, so the answer of T steps is there after T + (depth - 1) of them, depth being the populations on
+    the longest path, and after a look-ahead of N steps for each population. The steps of a radix code are sequential
+    as they are: a period for each population.
+    """
+    ahead, depth = network.look_ahead_steps(), network.depth()
+    own = network.code == "radix"
+    whole = steps + ahead + (0 if own else max(0, depth - 1))
+    how = "periods of layers that follow each other" if own else f"{steps} and one for each further layer of {depth}"
+    how += f"; {ahead} of look-ahead among them" if ahead else ""
+    skipped = min(network.readout_delay, steps // 2)
+    rows = [
+        Metric("latency.sequential_steps", float(whole), "steps", "lower",
+               note=f"where layers run one after the other, a step each: {how}"),
+        Metric("latency.readout_delay_steps", float(skipped), "steps", "neither",
+               note="that the read-out leaves out, so that activity can reach it first; they are among the steps"),
+    ]  # fmt: skip
+    if ahead:
+        why = f"before step 1: {network.look_ahead} for each population in turn"
+        rows.append(Metric("latency.look_ahead_steps", float(ahead), "steps", "lower", note=why))
+    return rows

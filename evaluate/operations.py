@@ -66,15 +66,15 @@ class OpCount:
     """Dense multiply-accumulates of the ANN."""
     ann_macs_effective: float = 0.0
     """The same without products whose activation is zero, measured on the samples."""
-    encoder_macs: int = 0
+    encoder_macs: float = 0
     """Multiply-accumulates of the SNN on analog values; a constant current is computed once and cached."""
-    functions: int = 0
+    functions: float = 0
     """Values of floating-point functions (softmax, layer norm) that the SNN computes, in all steps."""
     synops: float = 0.0
     """Accumulates of the SNN: delivered spikes (of either sign) times exact fan-out."""
     spikes: float = 0.0
     """Spikes emitted, of either sign."""
-    neuron_updates: int = 0
+    neuron_updates: float = 0
     """Membrane updates, clock-driven: neurons times steps."""
     adds_per_update: int = 0
     multiplies_per_update: int = 0
@@ -104,7 +104,7 @@ def update_cost(neuron: LeakyNeuron) -> tuple[int, int]:
 
 
 def count_operations(
-    conversion: Conversion, spikes: Mapping[str, Tensor], nonzero: Mapping[str, Tensor], steps: int
+    conversion: Conversion, spikes: Mapping[str, Tensor], nonzero: Mapping[str, Tensor], steps: float
 ) -> tuple[OpCount, ...]:
     """Counts for every node of the spiking network that computes something.
 
@@ -114,8 +114,8 @@ def count_operations(
         Node -> mean spikes per inference of each of its elements, of either sign, up to step `steps`.
     nonzero : mapping
         Weighted node of the ANN -> fraction of the samples in which each element of its input is not zero.
-    steps : int
-        T.
+    steps : float
+        T; where samples stop early, the mean of theirs.
     """
     counter = _Counter(conversion, spikes, nonzero, steps)
     rows = [counter.row(node) for node in conversion.snn.graph]
@@ -126,7 +126,7 @@ class _Counter:
     """One walk: for each node what arrives there, and what it costs."""
 
     def __init__(
-        self, conversion: Conversion, spikes: Mapping[str, Tensor], nonzero: Mapping[str, Tensor], steps: int
+        self, conversion: Conversion, spikes: Mapping[str, Tensor], nonzero: Mapping[str, Tensor], steps: float
     ) -> None:
         self.snn, self.spikes, self.nonzero = conversion.snn, spikes, nonzero
         self.steps = steps + 2 * self.snn.look_ahead

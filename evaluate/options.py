@@ -15,6 +15,7 @@ from convert.errors import ConfigError
 from convert.reading.hints import Hints
 from convert.recipes import RECIPES, recipe
 from evaluate.comparison import Aim
+from evaluate.exit_rules import read_exit
 from evaluate.job import Request
 
 __all__ = ["Options"]
@@ -84,6 +85,7 @@ class Options:
     memory_mb: int = 32
     task: str = "auto"
     diagnose: bool = False
+    early_exit: str | None = None
 
     @property
     def changes(self) -> dict[str, object]:
@@ -131,6 +133,7 @@ class Options:
             None if self.input_shape is None else _integers("--input-shape", self.input_shape),
             self.command if command is None else command, self.task,
             Hints(self.arch, self.activation, self.trust), self.diagnose, self.engine, self.data_dir,
+            None if self.early_exit is None else read_exit(self.early_exit),
         )  # fmt: skip
 
     @property

@@ -98,8 +98,8 @@ def _legend(record: Record) -> list[str]:
         f"agreement, spikes/neuron: after {last} steps. Spikes of several bits are counted as one event each: multiply "
         "by bits/spike before comparing. Every spike of a burst, and every digit that is one, is a spike of its own.",
         f"latency: {last} steps, or those until an exact network is at rest, plus one for each further layer of "
-        "neurons, where layers run one after the other, plus the look-ahead. In a radix code layers follow each other, "
-        "a period each: no step of T = n before the last period has an answer.",
+        "neurons on the longest path, where layers run one after the other, plus the look-ahead. In a radix code "
+        "layers follow each other, a period each: no step of T = n before the last period has an answer.",
         "look-ahead: steps for which samples were tried before the first step, layer by layer; T=n does not contain "
         "them. Where it is 0, each step uses only what arrived before it.",
         "calibration: samples whose activations were observed, those simulated to correct the network, and the time.",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from evaluate.records import Metric, Run
-from reports import energies, exact, findings, fits
+from reports import energies, exact, findings, fits, latencies
 from reports.fields import branch, check, entries, metric, number, plain, sentences, text
 from reports.quantities import UNMEASURED, count, quantity
 
@@ -48,6 +48,8 @@ def summary(run: Run) -> list[str]:
     }
     if models := energies.disagreement(run):
         lines = _after(lines, f"Energy verdict of {model}", {"Energy models": models})
+    if latencies.exits_early(run):
+        lines = _after(lines, "Latency", {"Early exit": latencies.early_exit(run)})
     if is_hybrid(run):
         lines["Hybrid"] = _hybrid(run)
     if exact.is_exact(run):

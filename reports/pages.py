@@ -10,7 +10,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from evaluate.records import Run, write_atomically
-from reports import citations, energies, exact, findings, fits, tables
+from reports import citations, energies, exact, findings, fits, latencies, tables
 from reports.digest import converted, data
 from reports.efficiency import chips, efficiency_png
 from reports.errors import ReportError
@@ -101,6 +101,7 @@ def page(run: Run) -> str:
         "exact": exact,
         "findings": findings,
         "fits": fits,
+        "latencies": latencies,
         "tables": tables,
         "energies": energies,
         "no_break_even": _no_break_even(energy),

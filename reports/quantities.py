@@ -124,7 +124,7 @@ def reading(metric: Metric) -> str:
     """The value of `metric` with its unit; *unmeasured*, not reached or not defined, where it has none."""
     if metric.value is None:
         return next((why for why in ("not reached", "not defined") if metric.note.startswith(why)), UNMEASURED)
-    if metric.name == "accuracy.difference" and metric.unit == "fraction":
+    if metric.name.endswith("accuracy.difference") and metric.unit == "fraction":
         return points(metric.value, metric.samples)
     return quantity(metric.value, metric.unit, metric.samples)
 
