@@ -39,11 +39,11 @@ from evaluate.exit_metrics import with_exits
 from evaluate.exit_rules import ExitOrder, ExitRule
 from evaluate.inputs import Inputs, Wanted, calibration_samples, gather
 from evaluate.inspection import Inspection
+from evaluate.rasters import raster
 from evaluate.records import Metric, Run
 from evaluate.remedies import verdict
 from evaluate.runner import measure
 from evaluate.tasks import TASKS, Plan, plan
-from evaluate.traces import trace
 
 __all__ = [
     "Export", "Prepared", "Report", "Request", "inspect", "perform", "prepare", "read_model", "run_prepared", "wanted",
@@ -208,7 +208,7 @@ def run_prepared(
     exports = () if export is None else export(conversion.snn, inputs.x)
     found_wrong = _diagnosis(request, prepared, report) if request.diagnose else {}
     more = (*more, simulation_metric(meter, total))
-    seen = trace(conversion.snn, inputs.x[0], request.steps[-1], request.seed)
+    seen = raster(conversion.snn, inputs.x[0], request.steps[-1], request.seed)
     return replace(run, metrics=(*run.metrics, *more), exports=tuple(exports), diagnosis=found_wrong, trace=seen)
 
 

@@ -126,7 +126,7 @@ class Run:
     """``count``, and for each of ``snn_right``, ``ann_right``, ``agree`` that is known one bit a sample, in the order
     of the data, as `pack_bits` writes them; after the last step, of the first head."""
     trace: dict[str, Any] = field(default_factory=dict)
-    """The first sample, spike by spike, for a few neurons; see `evaluate.traces`."""
+    """The first sample, spike by spike, for a few neurons; see `evaluate.rasters`."""
     schema: str = field(default=SCHEMA)
 
     def metric(self, name: str) -> Metric:

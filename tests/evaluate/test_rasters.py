@@ -7,7 +7,7 @@ import torch
 
 from convert import simulate
 from convert.graph import ir
-from evaluate.traces import MOST_NEURONS, MOST_POPULATIONS, MOST_STEPS, trace
+from evaluate.rasters import MOST_NEURONS, MOST_POPULATIONS, MOST_STEPS, raster
 from tests.oracles.conversions import converted
 
 NEURONS = ["if", "lif", "seed"]
@@ -15,9 +15,9 @@ NEURONS = ["if", "lif", "seed"]
 
 @pytest.mark.parametrize("neuron", NEURONS)
 @pytest.mark.parametrize("name", ["mlp", "tanh", "max pool"])
-def test_a_trace_is_what_the_engine_fires(name, neuron):
+def test_a_raster_is_what_the_engine_fires(name, neuron):
     network, x = converted(name, neuron)
-    found = trace(network, x[0], 20)
+    found = raster(network, x[0], 20)
     result = simulate(network, x[:1], 20)
     assert [row["name"] for row in found["populations"]] == list(network.sites)
     for row in found["populations"]:
@@ -35,7 +35,7 @@ def test_a_trace_is_what_the_engine_fires(name, neuron):
 
 def test_a_potential_without_leak_is_charge_minus_spikes():
     network, x = converted("mlp", "if")
-    first = trace(network, x[0], 12)["populations"][0]
+    first = raster(network, x[0], 12)["populations"][0]
     watched = next(row for row in first["shown"] if "potential" in row)
     node = network.graph[first["name"]]
     drive = network.graph[node.inputs[0]].op
@@ -49,6 +49,6 @@ def test_a_potential_without_leak_is_charge_minus_spikes():
 
 def test_long_runs_are_cut_and_other_codes_are_named():
     network, x = converted("mlp", "if")
-    assert trace(network, x[0], 10 * MOST_STEPS)["steps"] == MOST_STEPS
-    assert len(trace(network, x[0], 4)["populations"]) <= MOST_POPULATIONS
-    assert "ahead" in trace(replace(network, look_ahead=2), x[0], 4)["unmeasured"]
+    assert raster(network, x[0], 10 * MOST_STEPS)["steps"] == MOST_STEPS
+    assert len(raster(network, x[0], 4)["populations"]) <= MOST_POPULATIONS
+    assert "ahead" in raster(replace(network, look_ahead=2), x[0], 4)["unmeasured"]

@@ -1,4 +1,4 @@
-"""trace(): one sample, spike by spike: a few neurons of each population, and the potential of one.
+"""raster(): one sample, spike by spike: a few neurons of each population, and the potential of one.
 
 The network is stepped as `convert.simulation.module.SpikingModule`, whose spikes are those of every engine. What is
 shown is chosen by the sample's own spikes: of the neurons that fire, those at equal distances in the order of their
@@ -19,16 +19,16 @@ from convert.network import SpikingNetwork
 from convert.simulation.module import ModuleState, SpikingModule
 from evaluate.hybrid import input_trains
 
-__all__ = ["MOST_NEURONS", "MOST_POPULATIONS", "MOST_STEPS", "trace"]
+__all__ = ["MOST_NEURONS", "MOST_POPULATIONS", "MOST_STEPS", "raster"]
 
 MOST_NEURONS = 8
 MOST_POPULATIONS = 6
 MOST_STEPS = 128
 _WORK = 4e9
-"""Multiplications that a trace may take."""
+"""Multiplications that a raster may take."""
 
 
-def trace(network: SpikingNetwork, sample: Tensor, steps: int, seed: int = 0) -> dict[str, Any]:
+def raster(network: SpikingNetwork, sample: Tensor, steps: int, seed: int = 0) -> dict[str, Any]:
     """The sample `sample`, number 0 of its data set, for at most `MOST_STEPS` steps.
 
     Parameters
