@@ -1,4 +1,4 @@
-"""The command line of the room: `python -m evaluate bench`.
+"""The command line of the room: `python -m evaluate bench`, `python -m evaluate show`.
 
 Exit status: 0 good, 1 a bug, 2 the user's input, 130 interrupted.
 """
@@ -29,9 +29,11 @@ from evaluate.benchmarks.running import claim_folder, run_benchmark
 from evaluate.benchmarks.table import benchmark_text
 from evaluate.contenders.peers import PEERS
 from evaluate.errors import BenchmarkError, EvaluateError
+from evaluate.explanations import explain, listing
+from evaluate.records import read_run
 from zoo.errors import ZooError
 
-__all__ = ["app", "bench", "main"]
+__all__ = ["app", "bench", "main", "show"]
 
 app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False, no_args_is_help=True)
 notice = Console(stderr=True, highlight=False)
@@ -115,6 +117,39 @@ def bench(
         notice.print(f"evaluate: interrupted; {kept}", markup=False, soft_wrap=True)
         raise SystemExit(130) from None
     sys.stdout.write(run.to_json() if json_output else f"{benchmark_text(run)}\nRun file: {path}\n")
+
+
+SHOW = """Examples:
+
+\b
+  python -m evaluate show digits-relu.snn
+      every number of the run, with what it is
+
+\b
+  python -m evaluate show digits-relu.snn energy.lemaire2022.snn_j
+      the formula with its inputs, recomputed from the run file; prices, sources, conventions, what is not priced
+
+\b
+  python -m evaluate show digits-relu.snn layer:relu.synops
+      a number of a layer; curve:..., energy:... likewise
+
+Reads run.json alone; works for benchmarks too. Exit status: 0 good, 2 no such file or number."""
+
+
+@app.command("show", epilog=SHOW)
+def show(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run.json, or the folder that holds it.")],
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="Of a number; without it, all are listed.")
+    ] = None,
+) -> None:
+    """Explain any number of a run file: formula, inputs, sources, convention."""
+    try:
+        record = read_run(run)
+        text = listing(record) if name is None else explain(record, name)
+    except EvaluateError as error:
+        _fail(str(error))
+    sys.stdout.write(text)
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -33,11 +33,12 @@ from convert.writing.artefact import load
 from evaluate.assembly import Case, assemble
 from evaluate.diagnosis import diagnose, samples_within
 from evaluate.energy.meters import Meter, counters, simulation_metric
-from evaluate.exactness import exactness_metrics, measure_exact
+from evaluate.exactness import exactness_record, measure_exact
 from evaluate.inputs import Inputs, Wanted, gather
 from evaluate.inspection import Inspection
 from evaluate.records import Metric, Run
 from evaluate.remedies import verdict
+from evaluate.rest import rest_metrics
 from evaluate.runner import measure
 from evaluate.tasks import TASKS, Plan, plan
 
@@ -173,10 +174,12 @@ def run_prepared(
 
     memory, asked = request.memory_mb << 20, prepared.asked
     more: tuple[Metric, ...] = ()
+    rest: dict[str, Any] = {}
     meter = Meter(counters(request.device))
     if conversion.snn.code == "exact":
         measured, found = measure_exact(conversion, inputs.x, request.steps, memory, progress, asked, meter)
-        more = exactness_metrics(found, asked)
+        rest = exactness_record(found, asked)
+        more = rest_metrics(rest)
     else:
         measured = measure(
             conversion, inputs.x, request.steps, request.seed, memory, request.device, progress, asked, request.engine,
@@ -193,8 +196,10 @@ def run_prepared(
         run = replace(run, environment=run.environment | {"populations_by_engine": engines})
     exports = () if export is None else export(conversion.snn, inputs.x)
     found_wrong = _diagnosis(request, prepared, report) if request.diagnose else {}
-    more = (*more, simulation_metric(meter, total))
-    return replace(run, metrics=(*run.metrics, *more), exports=tuple(exports), diagnosis=found_wrong)
+    more = (*more, simulation_metric(meter.joules, total))
+    run = replace(run, environment=run.environment | {"joules": dict(meter.joules)})
+    samples = run.samples | ({"rest": rest} if rest else {})
+    return replace(run, metrics=(*run.metrics, *more), exports=tuple(exports), diagnosis=found_wrong, samples=samples)
 
 
 def _diagnosis(request: Request, prepared: Prepared, report: Report) -> dict[str, Any]:

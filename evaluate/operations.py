@@ -1,14 +1,14 @@
 """Exact operation counts of a network and of its spiking twin, per node and inference.
 
-Conventions, copied into every report by `CONVENTIONS`. A node is classified by its declared role, never by the
-values that happen to pass through it.
+By the rules of `evaluate.counts.CONVENTIONS`. A node is classified by its declared role, never by the values that
+happen to pass through it.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -20,67 +20,14 @@ from convert.neurons.adaptive import AdaptiveNeuron
 from convert.neurons.differential import DifferentialNeuron
 from convert.neurons.leaky import LeakyNeuron
 from convert.neurons.tracking import CurveNeuron, TrackingNeuron
+from evaluate.counts import OpCount
 from evaluate.synapses import fan_out, summed
-from evaluate.tensors import Tensors, tensors_of
+from evaluate.tensors import tensors_of
 
 _DECODER = (2, 1)
 """(additions, multiplications) of a decoder of the differential code in one step."""
 
-__all__ = ["CONVENTIONS", "OpCount", "count_operations", "update_cost"]
-
-CONVENTIONS = (
-    "One SynOp is one spike, of either sign, delivered through one existing synapse; each spike of a burst "
-    "is one. Fan-out is exact at borders: stride, padding, dilation and groups included; padding is never counted, "
-    "neither in the ANN nor in the SNN.",
-    "One MAC is one multiplication and one addition. Batch norm is folded before counting.",
-    "A constant input current passes the first layer once per inference and is cached (k = 1): its MACs are counted "
-    "as encoder MACs of the SNN. Computed anew at every step they would be k = T times as many.",
-    "Average pooling is wiring: each spike goes to the synapses of every window it lies in. Spikes on an identity "
-    "path count one SynOp each where they are added.",
-    "Softmax, layer norm and products of two inputs (hybrid networks) are computed anew at every step, in floating "
-    "point: the MACs of products, and of layers that read such values, count T times among the analog MACs of the "
-    "SNN, the values of softmax and layer norm as functions; none of them is a SynOp.",
-    "Neuron updates are clock-driven: neurons times steps; the bias is added in the update.",
-    "Differential code: populations, max pools and the read-out decode what arrives, unless it is constant. A decoder "
-    "adds its estimate to the charge and corrects it by the charge times 1 / t, from a table: two additions and a "
-    "multiplication in every step, whether or not a spike arrives. A neuron keeps its own estimate likewise.",
-    "A network that looks ahead updates every neuron twice in each of those steps, once to try and once corrected; the "
-    "corrected spikes are counted with all others.",
-    "Weights that are zero are counted like others. Comparisons, the subtraction at a spike and table look-ups are "
-    "not counted.",
-)
-"""The rules in words."""
-
-
-@dataclass(frozen=True)
-class OpCount:
-    """What one node of the graph does in one inference (mean over the samples)."""
-
-    node: str
-    place: str
-    role: str
-    """"encoder" (weighted, analog input), "spiking" (weighted, spikes in), "neuron", "linear" (no weights), or "hybrid"
-    (softmax, layer norm, product of two inputs)."""
-    neurons: int = 0
-    ann_macs: int = 0
-    """Dense multiply-accumulates of the ANN."""
-    ann_macs_effective: float = 0.0
-    """The same without products whose activation is zero, measured on the samples."""
-    encoder_macs: int = 0
-    """Multiply-accumulates of the SNN on analog values; a constant current is computed once and cached."""
-    functions: int = 0
-    """Values of floating-point functions (softmax, layer norm) that the SNN computes, in all steps."""
-    synops: float = 0.0
-    """Accumulates of the SNN: delivered spikes (of either sign) times exact fan-out."""
-    spikes: float = 0.0
-    """Spikes emitted, of either sign."""
-    neuron_updates: int = 0
-    """Membrane updates, clock-driven: neurons times steps."""
-    adds_per_update: int = 0
-    multiplies_per_update: int = 0
-    arrivals: float = 0.0
-    """Events that arrive at the inputs of a weighted node, before fan-out."""
-    tensors: Tensors = field(default_factory=Tensors)
+__all__ = ["count_operations", "update_cost"]
 
 
 def update_cost(neuron: LeakyNeuron) -> tuple[int, int]:
