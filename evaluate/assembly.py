@@ -10,6 +10,7 @@ from torch import Tensor
 
 from convert import Conversion
 from convert.graph.readout import heads_of
+from evaluate.arrivals import Arrivals
 from evaluate.assumptions import limits, neuron_equations, neuron_name
 from evaluate.costs import Costs
 from evaluate.counts import CONVENTIONS, OpCount
@@ -17,7 +18,7 @@ from evaluate.energy import baselines_record
 from evaluate.environment import environment
 from evaluate.latency import milliseconds
 from evaluate.layers import layer_record
-from evaluate.operations import count_operations
+from evaluate.operations import count_steps
 from evaluate.records import Metric, Run, content_hash
 from evaluate.runner import Measurement
 from evaluate.scores import Numbers, scored
@@ -73,6 +74,7 @@ def assemble(
     seconds: Mapping[str, float],
     notes: Sequence[str] = (),
     asked: Plan | None = None,
+    arrivals: Arrivals | None = None,
 ) -> Run:
     """The run file of one case.
 
@@ -83,6 +85,8 @@ def assemble(
         Wall clock of the stages before the measurement.
     asked : Plan, optional
         The one that was measured with; by default what outputs and labels suggest.
+    arrivals : Arrivals, optional
+        What a closer look at a few samples has seen.
 
     Raises
     ------
@@ -90,7 +94,7 @@ def assemble(
         Labels that do not belong to the outputs of the network.
     """
     asked = plan("auto", conversion.heads or heads_of(conversion.folded), labels) if asked is None else asked
-    view = _View(conversion, measured, asked)
+    view = _View(conversion, measured, asked, arrivals)
     config = conversion.config.as_record() | dict(case.options)
     record = {
         "model": dict(case.model), "data": dict(case.data), "calibration": dict(case.calibration), "config": config,
@@ -118,15 +122,20 @@ def assemble(
 class _View:
     """The numbers that several parts of the run need."""
 
-    def __init__(self, conversion: Conversion, measured: Measurement, asked: Plan) -> None:
+    def __init__(
+        self, conversion: Conversion, measured: Measurement, asked: Plan, arrivals: Arrivals | None = None
+    ) -> None:
         self.conversion, self.measured = conversion, measured
         self.heads = scored(asked.tasks, measured.answers, measured.ann_answers, asked.truths, conversion.snn.dt_s)
         self.n, self.steps = self.heads[0].n, self.heads[0].steps
-        self.counts = [
-            count_operations(conversion, {k: v[i] for k, v in measured.spikes.items()}, measured.nonzero, steps)
-            for i, steps in enumerate(measured.record)
-        ]
-        self.costs = Costs(self.counts, setting_of(conversion, measured.record), self.n)
+        self.counts = count_steps(conversion, measured.spikes, measured.nonzero, measured.record)
+        setting = setting_of(conversion, measured.record)
+        if arrivals is not None:
+            setting = replace(setting, spread=arrivals.spread)
+            self.counts[-1] = tuple(
+                replace(row, neuron_updates_event=arrivals.updates.get(row.node)) for row in self.counts[-1]
+            )
+        self.costs = Costs(self.counts, setting, self.n)
 
     def at(self, i: int) -> dict[str, Any]:
         """One row of the curve."""

@@ -5,7 +5,9 @@ The run file holds both, so `evaluate.explanations` runs this code again, on num
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from statistics import NormalDist
 from typing import Any
 
 from evaluate.counts import OpCount
@@ -62,14 +64,24 @@ class Costs:
             cached = "of the SNN on analog values, those in front of which nothing moves computed once and cached"
         payload = named(setting.payload_bits, "payload bits", "bits")
         return [
-            Metric("synops.per_inference", self.prices.of_headline(-1).synops, "SynOps", "lower", self.samples,
-                   note=after),
-            Metric("spikes.per_neuron", self.spikes_per_neuron(-1), "spikes", "lower", self.samples, note=after),
+            self._mean("synops.per_inference", self.prices.of_headline(-1).synops, "SynOps", after),
+            self._mean("spikes.per_neuron", self.spikes_per_neuron(-1), "spikes", after),
             Metric("spikes.payload_bits", payload, "bits", "lower",
                    note="that one spike carries beside its time; the widest of the network"),
             Metric("macs.ann", total(c.ann_macs for c in counts), "MACs", "lower", note="dense, padding not counted"),
             Metric("macs.encoder", total(c.encoder_macs for c in counts), "MACs", "lower", note=cached),
         ]  # fmt: skip
+
+    def _mean(self, name: str, value: float, unit: str, after: str) -> Metric:
+        """A mean over the samples; its interval ``value -+ 1.96 sd / sqrt(n)`` from how much a few of them differ."""
+        spread = self.setting.spread
+        if spread is None:
+            return Metric(name, value, unit, "lower", self.samples, note=after)
+        sd = spread.synops_sd if unit == "SynOps" else spread.spikes_sd
+        half = NormalDist().inv_cdf(0.975) * sd / math.sqrt(self.samples)
+        note = f"{after}; mean over the samples, interval from the spread over {spread.samples} of them"
+        low, high = max(0.0, float(value) - half), float(value) + half
+        return Metric(name, value, unit, "lower", self.samples, low, high, note)
 
     def _kinds(self) -> list[Metric]:
         """What only networks that look ahead, and hybrid ones, have."""

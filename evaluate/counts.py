@@ -21,14 +21,16 @@ CONVENTIONS = (
     "Softmax, layer norm and products of two inputs (hybrid networks) are computed anew at every step, in floating "
     "point: the MACs of products, and of layers that read such values, count T times among the analog MACs of the "
     "SNN, the values of softmax and layer norm as functions; none of them is a SynOp.",
-    "Neuron updates are clock-driven: neurons times steps; the bias is added in the update.",
+    "Neuron updates are clock-driven: neurons times steps; the bias is added in the update. Beside them stand the "
+    "event-driven ones: neurons and steps in which a spike or a constant current arrives, seen on a few samples, steps "
+    "of look-ahead left out. They are not priced, and a bias, a leak or a filter may need an update without arrival.",
     "Differential code: populations, max pools and the read-out decode what arrives, unless it is constant. A decoder "
     "adds its estimate to the charge and corrects it by the charge times 1 / t, from a table: two additions and a "
     "multiplication in every step, whether or not a spike arrives. A neuron keeps its own estimate likewise.",
     "A network that looks ahead updates every neuron twice in each of those steps, once to try and once corrected; the "
     "corrected spikes are counted with all others.",
-    "Weights that are zero are counted like others. Comparisons, the subtraction at a spike and table look-ups are "
-    "not counted.",
+    "Weights that are zero are counted like others; how many of the MACs and SynOps are theirs stands beside. "
+    "Comparisons, the subtraction at a spike and table look-ups are not counted.",
 )
 """The rules in words."""
 
@@ -68,16 +70,25 @@ class OpCount:
     """Dense multiply-accumulates of the ANN."""
     ann_macs_effective: float = 0.0
     """The same without products whose activation is zero, measured on the samples."""
+    macs_zero_weight: int = 0
+    """Those of the dense ones whose weight is zero."""
     encoder_macs: int = 0
     """Multiply-accumulates of the SNN on analog values; a constant current is computed once and cached."""
+    encoder_macs_recomputed: int = 0
+    """The same where also a constant current is computed anew in every step (k = T)."""
     functions: int = 0
     """Values of floating-point functions (softmax, layer norm) that the SNN computes, in all steps."""
     synops: float = 0.0
     """Accumulates of the SNN: delivered spikes (of either sign) times exact fan-out."""
+    synops_zero_weight: float = 0.0
+    """Those whose weight is zero in the spiking network."""
     spikes: float = 0.0
     """Spikes emitted, of either sign."""
     neuron_updates: int = 0
     """Membrane updates, clock-driven: neurons times steps."""
+    neuron_updates_event: float | None = None
+    """Updates of neurons that something arrives at, step by step: what an event-driven machine does; seen on a few
+    samples, None where nobody looked."""
     adds_per_update: int = 0
     multiplies_per_update: int = 0
     arrivals: float = 0.0

@@ -10,6 +10,7 @@ import platform
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,9 @@ from convert.reading.sources import Source, identify
 from convert.reading.tracing import Traced
 from convert.recipes import recipe
 from convert.simulation.engine import ENGINES, engines_of, kernel_is_missing
+from convert.simulation.periods import period_steps
 from convert.writing.artefact import load
+from evaluate.arrivals import look_closely
 from evaluate.assembly import Case, assemble
 from evaluate.diagnosis import diagnose, samples_within
 from evaluate.energy.meters import Meter, counters, simulation_metric
@@ -185,11 +188,12 @@ def run_prepared(
             conversion, inputs.x, request.steps, request.seed, memory, request.device, progress, asked, request.engine,
             meter,
         )  # fmt: skip
+    arrivals = look_closely(conversion, inputs.x, measured.record[-1], partial(_trains, request, conversion))
     notes = (*prepared.notes, *inputs.notes)
     steps_through = conversion.snn.code in ("rate", "differential")
     if steps_through and kernel_is_missing(request.engine, request.device):
         notes = (*notes, _UNBUILT)
-    run = assemble(prepared.case, conversion, measured, inputs.labels, prepared.seconds, notes, asked)
+    run = assemble(prepared.case, conversion, measured, inputs.labels, prepared.seconds, notes, asked, arrivals)
     if steps_through:
         ran = list(engines_of(conversion.snn, request.engine, request.device).values())
         engines = {name: ran.count(name) for name in ("events", "dense")}
@@ -200,6 +204,17 @@ def run_prepared(
     run = replace(run, environment=run.environment | {"joules": dict(meter.joules)})
     samples = run.samples | ({"rest": rest} if rest else {})
     return replace(run, metrics=(*run.metrics, *more), exports=tuple(exports), diagnosis=found_wrong, samples=samples)
+
+
+def _trains(request: Request, conversion: Conversion, x: Tensor) -> dict[str, Tensor]:
+    """Spikes of one sample up to each step."""
+    every = range(1, request.steps[-1] + 1)
+    if conversion.snn.code == "exact":
+        return measure_exact(conversion, x, range(1, 100_000))[0].spikes
+    if conversion.snn.code == "radix":
+        every = range(1, period_steps(conversion.snn) + 1)
+    return measure(conversion, x, every, request.seed, request.memory_mb << 20, request.device, None, None,
+                   request.engine).spikes  # fmt: skip
 
 
 def _diagnosis(request: Request, prepared: Prepared, report: Report) -> dict[str, Any]:

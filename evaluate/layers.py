@@ -13,13 +13,18 @@ from evaluate.traces import named
 __all__ = ["COUNTED", "GROWING", "counts_of", "layer_record", "rate_and_rho"]
 
 COUNTED = {
-    "neurons": "neurons", "ann_macs": "MACs", "ann_macs_effective": "MACs", "encoder_macs": "MACs",
-    "functions": "values", "synops": "SynOps", "spikes": "spikes", "neuron_updates": "updates",
+    "neurons": "neurons", "ann_macs": "MACs", "ann_macs_effective": "MACs", "macs_zero_weight": "MACs",
+    "encoder_macs": "MACs", "functions": "values", "synops": "SynOps", "synops_zero_weight": "SynOps",
+    "spikes": "spikes", "neuron_updates": "updates", "neuron_updates_event": "updates",
+    "encoder_macs_recomputed": "MACs",
     "adds_per_update": "additions", "multiplies_per_update": "multiplications", "arrivals": "spikes",
 }  # fmt: skip
 """Every count of a node, with its unit."""
 
-GROWING = ("encoder_macs", "functions", "synops", "spikes", "neuron_updates", "arrivals")
+GROWING = (
+    "encoder_macs", "encoder_macs_recomputed", "functions", "synops", "synops_zero_weight", "spikes", "neuron_updates",
+    "arrivals",
+)  # fmt: skip
 """Those that differ from step to step."""
 
 _ALWAYS = ("adds_per_update", "multiplies_per_update")
@@ -38,7 +43,9 @@ def layer_record(rows: Sequence[OpCount], steps: Sequence[int]) -> dict[str, Any
     counts = {key: getattr(row, key) or None for key in COUNTED}
     counts |= {key: getattr(row, key) for key in _ALWAYS if row.neuron_updates}
     if row.role == "spiking":
-        counts["synops"] = row.synops
+        counts |= {"synops": row.synops, "synops_zero_weight": row.synops_zero_weight}
+    if row.ann_macs:
+        counts["macs_zero_weight"] = row.macs_zero_weight
     if row.role == "neuron":
         counts["spikes"] = row.spikes
     earlier = [
@@ -73,7 +80,7 @@ def counts_of(layers: Sequence[Mapping[str, Any]], steps: Sequence[int]) -> list
 def _count(row: Mapping[str, Any], steps: int, last: bool) -> OpCount:
     """One node at one recorded step."""
     at: Mapping[str, Any] = {} if last else next((each for each in row["earlier"] if each["steps"] == steps), {})
-    stored = {key: row[key] if last or key not in GROWING else at.get(key) for key in COUNTED}
+    stored = {key: row.get(key) if last or key not in GROWING else at.get(key) for key in COUNTED}
     when = "" if last else f" after {steps} steps"
     values = {
         key: named(value, f"{key} of {row['name']}{when}", COUNTED[key]) if value else 0

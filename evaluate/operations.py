@@ -7,8 +7,9 @@ happen to pass through it.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import overload
 
 import torch
 from torch import Tensor
@@ -27,7 +28,7 @@ from evaluate.tensors import tensors_of
 _DECODER = (2, 1)
 """(additions, multiplications) of a decoder of the differential code in one step."""
 
-__all__ = ["count_operations", "update_cost"]
+__all__ = ["Geometry", "count_operations", "count_steps", "update_cost"]
 
 
 def update_cost(neuron: LeakyNeuron) -> tuple[int, int]:
@@ -64,17 +65,74 @@ def count_operations(
     steps : int
         T.
     """
-    counter = _Counter(conversion, spikes, nonzero, steps)
-    rows = [counter.row(node) for node in conversion.snn.graph]
-    return tuple(counter.with_traffic(row) for row in rows if row is not None)
+    return count_steps(conversion, {name: each[None] for name, each in spikes.items()}, nonzero, (steps,))[0]
+
+
+def count_steps(
+    conversion: Conversion,
+    spikes: Mapping[str, Tensor],
+    nonzero: Mapping[str, Tensor],
+    record: Sequence[int],
+    geometry: Geometry | None = None,
+) -> list[tuple[OpCount, ...]]:
+    """The counts at each recorded step; `spikes` has the recorded steps in front, see `count_operations`.
+
+    Parameters
+    ----------
+    geometry : Geometry, optional
+        One that was used before, for the same conversion: which synapses there are is found out once.
+    """
+    known = geometry or Geometry(conversion)
+    counted = []
+    for i, steps in enumerate(record):
+        counter = _Counter(conversion, {name: each[i] for name, each in spikes.items()}, nonzero, steps, known)
+        rows = [counter.row(node) for node in conversion.snn.graph]
+        counted.append(tuple(counter.with_traffic(row) for row in rows if row is not None))
+    return counted
+
+
+class Geometry:
+    """Which synapses a network has, of which weights: found out when first asked for.
+
+    Parameters
+    ----------
+    conversion : Conversion
+    """
+
+    def __init__(self, conversion: Conversion) -> None:
+        self.graph = conversion.snn.graph
+        self.originals = {node.name: node.op for node in conversion.folded}
+        self.edges: dict[str, Tensor] = {}
+        self.zeros: dict[tuple[str, bool], Tensor | None] = {}
+
+    def of(self, node: Node) -> Tensor:
+        """Synapses that leave each element of the input of `node`."""
+        if node.name not in self.edges:
+            self.edges[node.name] = fan_out(node.op, self.graph[node.inputs[0]].shape)
+        return self.edges[node.name]
+
+    def of_zero_weight(self, node: Node, original: bool) -> Tensor | None:
+        """Those among them whose weight is zero, in the ANN or in the spiking network; None if no weight is."""
+        key = (node.name, original)
+        if key not in self.zeros:
+            op = self.originals.get(node.name, node.op) if original else node.op
+            shape = self.graph[node.inputs[0]].shape
+            self.zeros[key] = fan_out(op, shape, zero=True) if isinstance(op, (*ir.WEIGHTED, ir.Affine)) else None
+        return self.zeros[key]
 
 
 class _Counter:
     """One walk: for each node what arrives there, and what it costs."""
 
     def __init__(
-        self, conversion: Conversion, spikes: Mapping[str, Tensor], nonzero: Mapping[str, Tensor], steps: int
+        self,
+        conversion: Conversion,
+        spikes: Mapping[str, Tensor],
+        nonzero: Mapping[str, Tensor],
+        steps: int,
+        geometry: Geometry,
     ) -> None:
+        self.geometry = geometry
         self.snn, self.spikes, self.nonzero = conversion.snn, spikes, nonzero
         self.steps = steps + 2 * self.snn.look_ahead
         self.original = {node.name for node in conversion.folded}
@@ -154,25 +212,39 @@ class _Counter:
 
     def _weighted(self, node: Node) -> OpCount:
         source = node.inputs[0]
-        edges = fan_out(node.op, self.snn.graph[source].shape)
-        if source in self.real:
-            edges = edges * self.real[source]
+        edges = self._inside(self.geometry.of(node), source)
         macs = int(edges.sum())
         mine = node.name in self.original
         effective = (
             float((edges * self.nonzero[node.name].double()).sum()) if node.name in self.nonzero else float(macs)
         )
+        zero_macs = self._inside(self.geometry.of_zero_weight(node, True), source) if mine else None
         row = OpCount(node.name, node.place, "spiking", ann_macs=macs if mine else 0,
-                      ann_macs_effective=effective if mine else 0.0)  # fmt: skip
+                      ann_macs_effective=effective if mine else 0.0,
+                      macs_zero_weight=0 if zero_macs is None else int(zero_macs.sum()))  # fmt: skip
         if source in self.constant:
             self.constant.add(node.name)
-            return replace(row, role="encoder", encoder_macs=macs)
+            return replace(row, role="encoder", encoder_macs=macs, encoder_macs_recomputed=macs * self.steps)
         if source in self.events:
             if isinstance(node.op, ir.Affine):
                 self.events[node.name] = self.events[source]
             encoder = int((edges * self.analog[source]).sum()) if source in self.analog else 0
-            return replace(row, synops=float((edges * self.events[source]).sum()), encoder_macs=encoder)
-        return replace(row, role="encoder", encoder_macs=macs * self.steps)
+            zeros = self._inside(self.geometry.of_zero_weight(node, False), source)
+            idle = 0.0 if zeros is None else float((zeros * self.events[source]).sum())
+            synops = float((edges * self.events[source]).sum())
+            return replace(
+                row, synops=synops, synops_zero_weight=idle, encoder_macs=encoder,
+                encoder_macs_recomputed=encoder * self.steps,
+            )  # fmt: skip
+        return replace(row, role="encoder", encoder_macs=macs * self.steps, encoder_macs_recomputed=macs * self.steps)
+
+    @overload
+    def _inside(self, edges: Tensor, source: str) -> Tensor: ...
+    @overload
+    def _inside(self, edges: Tensor | None, source: str) -> Tensor | None: ...
+    def _inside(self, edges: Tensor | None, source: str) -> Tensor | None:
+        """`edges` without those that leave the zeros of a border."""
+        return edges if edges is None or source not in self.real else edges * self.real[source]
 
     def _wiring(self, node: Node) -> OpCount | None:
         sources = node.inputs
@@ -211,7 +283,8 @@ class _Counter:
         if not isinstance(node.op, ir.MatMul):
             return replace(row, functions=math.prod(node.shape) * times)
         macs = math.prod(node.shape) * shapes[0][-1]
-        return replace(row, ann_macs=macs, ann_macs_effective=float(macs), encoder_macs=macs * times)
+        return replace(row, ann_macs=macs, ann_macs_effective=float(macs), encoder_macs=macs * times,
+                       encoder_macs_recomputed=macs * self.steps)  # fmt: skip
 
     def _summed(self, node: Node, carried: Mapping[str, Tensor]) -> Tensor:
         """What arrives at each element of wiring, of what is `carried` by its sources."""

@@ -22,7 +22,7 @@ from evaluate.energy import (
 )
 from evaluate.records import Metric
 
-__all__ = ["NO_ANN", "Prices", "Setting", "models_for"]
+__all__ = ["NO_ANN", "Prices", "Setting", "Spread", "models_for"]
 
 NO_ANN = "the model is a spiking network without its original; convert the original to compare them"
 
@@ -41,6 +41,23 @@ def models_for(bits: int, inference_s: float) -> tuple[EnergyModel, ...]:
     """
     chips = (ChipAffine(chip, inference_s) for chip in CHIPS)
     return OpsHorowitz(bits=bits), Lemaire2022(bits), DavidsonFurber2021(), Yan2024(bits), *chips
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How much samples differ, seen on a few of them.
+
+    Parameters
+    ----------
+    samples : int
+        That were looked at.
+    synops_sd, spikes_sd : float
+        Standard deviations over these samples, of SynOps and of spikes per neuron in an inference.
+    """
+
+    samples: int
+    synops_sd: float
+    spikes_sd: float
 
 
 @dataclass(frozen=True)
@@ -65,6 +82,8 @@ class Setting:
         Whether there are floating-point functions at run time.
     no_break_even : str
         Why there is no rho at which the verdict flips; empty where there is one.
+    spread : Spread or None
+        How much samples differ; None where that was not looked at.
     """
 
     steps: tuple[int, ...]
@@ -75,6 +94,7 @@ class Setting:
     has_ann: bool = True
     hybrid: bool = False
     no_break_even: str = ""
+    spread: Spread | None = None
 
 
 class Prices:

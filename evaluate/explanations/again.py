@@ -19,7 +19,7 @@ from evaluate.energy.meters import METRIC, simulation_metric
 from evaluate.explanations.numbers import leaves
 from evaluate.fits import fit_latency_metrics, fit_metric, relative_error
 from evaluate.layers import counts_of, rate_and_rho
-from evaluate.pricing import Setting
+from evaluate.pricing import Setting, Spread
 from evaluate.records import BENCHMARK, Metric, Run, unpack_bits
 from evaluate.regression import Moments
 from evaluate.rest import rest_metrics
@@ -32,7 +32,7 @@ __all__ = ["metrics_again", "others_again"]
 def metrics_again(run: Run) -> dict[str, Metric]:
     """Every metric that the run file's content gives again."""
     found = {metric.name: metric for metric in _timings(run.metrics)}
-    if run.case.get("kind") == BENCHMARK:
+    if not _is_complete(run):
         return found
     found |= {m.name: m for m in (*_scores(run), *_latency(run), *_costs(run).metrics())}
     if "rest" in run.samples:
@@ -44,13 +44,18 @@ def metrics_again(run: Run) -> dict[str, Metric]:
 
 def others_again(run: Run) -> dict[str, float]:
     """Numbers of layers, curves and energy models that follow from others, by the names of `numbers_of`."""
-    if run.case.get("kind") == BENCHMARK:
+    if not _is_complete(run):
         return {}
     costs = _costs(run)
     models = {row["name"]: row for row in costs.prices.records()["energy_models"]}
     energies = {"headline": costs.prices.record(), **models}
     parts = {"layer": _layers(run, costs), "curve": _curves(run, costs), "energy": energies}
     return {f"{part}:{path}": value for part, content in parts.items() for path, value in leaves(content)}
+
+
+def _is_complete(run: Run) -> bool:
+    """Whether the run holds what its numbers are made of: no benchmark does, nor what an earlier version wrote."""
+    return run.case.get("kind") != BENCHMARK and "setting" in run.assumptions
 
 
 def _timings(metrics: Iterable[Metric]) -> Iterable[Metric]:
@@ -74,7 +79,16 @@ def _setting(run: Run) -> Setting:
     """The setting, its numbers named."""
     record = run.assumptions["setting"]
     times = tuple(named(t, "model time of an inference", "s") for t in record["inference_s"])
-    return Setting(**{**record, "steps": tuple(record["steps"]), "bits": tuple(record["bits"]), "inference_s": times})
+    spread = None if record.get("spread") is None else Spread(**record["spread"])
+    return Setting(
+        **{
+            **record,
+            "spread": spread,
+            "steps": tuple(record["steps"]),
+            "bits": tuple(record["bits"]),
+            "inference_s": times,
+        }
+    )
 
 
 def _costs(run: Run) -> Costs:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
+from functools import cached_property
 from typing import Any
 
 from evaluate.errors import EvaluateError
@@ -13,7 +14,7 @@ from evaluate.explanations.meanings import meaning
 from evaluate.explanations.numbers import Number, numbers_of
 from evaluate.records import BENCHMARK, Metric, Run
 
-__all__ = ["explain", "listing", "unit_words"]
+__all__ = ["Answers", "explain", "listing", "unit_words"]
 
 _WORDS = {
     "SynOps": ("SynOp",), "MACs": ("MAC",), "updates": ("update",), "spikes": ("SynOp is one spike", "spikes"),
@@ -35,25 +36,74 @@ def explain(run: Run, name: str) -> str:
     EvaluateError
         No number is called so; the message names the nearest.
     """
-    numbers = numbers_of(run)
-    number = numbers.get(name) or _absent(run, name)
-    if number is None:
-        raise EvaluateError(_unknown(name, list(numbers)))
-    again, value = _again(run, number)
-    rows = {
-        "meaning": meaning(name),
-        "value": _value(number),
-        "interval": _interval(run, number),
-        "samples": str(number.metric.samples) if number.metric and number.metric.samples else "",
-        "formula": "\n".join(formula(value)) if value is not None else "",
-        "recomputed": again,
-        "how": number.metric.note if number.metric and number.value is not None else "",
-        "constants": "\n".join(_constants(run, number, value)),
-        "convention": "\n".join(_conventions(run, number, value)),
-        "not priced": "; ".join(_model(run, name).get("unpriced", ())),
-        "unverified": _model(run, name).get("unverified", ""),
-    }
-    return "\n".join([name, *(_row(title, text) for title, text in rows.items() if text)]) + "\n"
+    return Answers(run).explain(name)
+
+
+class Answers:
+    """The explanations of one run; what they share is computed once.
+
+    Parameters
+    ----------
+    run : Run
+    """
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+
+    @cached_property
+    def numbers(self) -> dict[str, Number]:
+        """What the run file has."""
+        return numbers_of(self.run)
+
+    @cached_property
+    def metrics(self) -> dict[str, Metric]:
+        """What its content gives again."""
+        return metrics_again(self.run)
+
+    @cached_property
+    def others(self) -> dict[str, float]:
+        """The same for what is no metric."""
+        return others_again(self.run)
+
+    def explain(self, name: str) -> str:
+        """See `explain`."""
+        run, number = self.run, self.numbers.get(name) or _absent(self.run, name)
+        if number is None:
+            raise EvaluateError(_unknown(name, list(self.numbers)))
+        try:
+            again, value = self._again(number)
+        except (KeyError, TypeError, ValueError, IndexError, ZeroDivisionError) as error:
+            raise EvaluateError(
+                f"{name}: the run file does not hold together ({type(error).__name__}: {error}); convert the model again"
+            ) from error
+        rows = {
+            "meaning": meaning(name),
+            "value": _value(number),
+            "interval": _interval(run, number),
+            "samples": str(number.metric.samples) if number.metric and number.metric.samples else "",
+            "formula": "\n".join(formula(value)) if value is not None else "",
+            "recomputed": again,
+            "how": number.metric.note if number.metric and number.value is not None else _of_layer(run, number),
+            "constants": "\n".join(_constants(run, number, value)),
+            "convention": "\n".join(_conventions(run, number, value)),
+            "not priced": "; ".join(_model(run, name).get("unpriced", ())),
+            "unverified": _model(run, name).get("unverified", ""),
+        }
+        return "\n".join([name, *(_row(title, text) for title, text in rows.items() if text)]) + "\n"
+
+    def _again(self, number: Number) -> tuple[str, float | None]:
+        """Whether the number follows from the run file's content, and its trace."""
+        if number.value is None:
+            return "", None
+        if number.metric is None:
+            value = self.others.get(number.name)
+            return (
+                (_recorded(self.run, number), None) if value is None else (_compared(number.value, value, True), value)
+            )
+        found = self.metrics.get(number.name)
+        if found is None or found.value is None:
+            return _recorded(self.run, number), None
+        return _compared(number.value, found.value, _same_ends(number.metric, found)), found.value
 
 
 def listing(run: Run) -> str:
@@ -69,6 +119,26 @@ def listing(run: Run) -> str:
     return "\n".join([*lines, f"and what was asked, assumed and recorded: {more}" if more else ""]).rstrip() + "\n"
 
 
+def _of_layer(run: Run, number: Number) -> str:
+    """How a count of a layer came about, with its inputs."""
+    for row in run.layers:
+        key = number.name.removeprefix(f"layer:{row.get('name')}.")
+        if key == number.name or number.value is None:
+            continue
+        value, arrivals, neurons = number.value, row.get("arrivals"), row.get("neurons")
+        if key == "synops" and arrivals:
+            return (
+                f"sum over the inputs of spikes times synapses that leave there: {arrivals:.6g} spikes arrive, "
+                f"{value / arrivals:.6g} synapses each in the mean"
+            )
+        if key == "neuron_updates" and neurons:
+            return f"{neurons:,} neurons times {value / neurons:g} steps"
+        if key == "neuron_updates_event":
+            looked = (run.assumptions.get("setting", {}).get("spread") or {}).get("samples")
+            return f"mean over {looked} samples that ran once more alone, evenly spaced in the data"
+    return ""
+
+
 def _absent(run: Run, name: str) -> Number | None:
     """A count that a layer does not have."""
     for row in run.layers:
@@ -76,24 +146,6 @@ def _absent(run: Run, name: str) -> Number | None:
         if key != name and key in row:
             return Number(name, None, f"a layer of the role {row.get('role')!r} has none")
     return None
-
-
-def _again(run: Run, number: Number) -> tuple[str, float | None]:
-    """Whether the number follows from the run file's content, and its trace."""
-    if number.metric is not None:
-        found = metrics_again(run).get(number.name)
-        if number.value is None:
-            return "", None
-        if found is None or found.value is None:
-            return _recorded(run, number), None
-        ends = _same_ends(number.metric, found)
-        return _compared(number.value, found.value, ends), found.value
-    if number.value is None:
-        return "", None
-    value = others_again(run).get(number.name)
-    if value is None:
-        return _recorded(run, number), None
-    return _compared(number.value, value, True), value
 
 
 def _same_ends(stored: Metric, found: Metric) -> bool:
@@ -114,6 +166,8 @@ def _recorded(run: Run, number: Number) -> str:
     """Why there is nothing to compute."""
     if number.metric is not None and run.case.get("kind") == BENCHMARK:
         return "nothing to compute: counted while the contestant ran"
+    if number.metric is not None and "setting" not in run.assumptions:
+        return "not possible: the run file was written by an earlier version; convert the model again"
     part = number.name.partition(":")[0]
     why = {"layer": "counted or set while the network was built and simulated", "curve": "counted while simulating",
            "case": "what was asked", "environment": "what the machine said", "samples": "counted while simulating",
