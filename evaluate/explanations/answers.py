@@ -74,7 +74,8 @@ class Answers:
             again, value = self._again(number)
         except (KeyError, TypeError, ValueError, IndexError, ZeroDivisionError) as error:
             raise EvaluateError(
-                f"{name}: the run file does not hold together ({type(error).__name__}: {error}); convert the model again"
+                f"{name}: the run file does not hold together ({type(error).__name__}: {error}); "
+                "convert the model again"
             ) from error
         rows = {
             "meaning": meaning(name),
