@@ -47,6 +47,7 @@ from evaluate.job import Request, inspect, perform, prepare
 from evaluate.options import Options
 from evaluate.prediction import predict
 from evaluate.records import Run, write_atomically, write_run
+from evaluate.repeats import mean_over_seeds
 from evaluate.search import Order, as_record, best_so_far, choose, confirming, search
 from evaluate.trials import Bench
 from reports import ReportError, comparison_page, comparison_text, render, search_page, search_text, summary
@@ -57,6 +58,7 @@ __all__ = ["app", "main"]
 app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False)
 notice = Console(stderr=True, highlight=False)
 
+SEEDS = "Run with so many seeds, from --seed on; metrics become means with spread, single values and a wider interval."
 EXAMPLES = """Examples:
 
 \b
@@ -199,6 +201,7 @@ def main(
         str, typer.Option(metavar="LOW,HIGH", help="Range of the inputs, where there are no samples.")
     ] = "0,1",
     seed: Annotated[int, typer.Option(help="For the draw of calibration samples, noise and Poisson input.")] = 0,
+    seeds: Annotated[int, typer.Option(help=SEEDS)] = 1,
     auto: Annotated[str | None, typer.Option(metavar="GOAL", help=AUTO)] = None,
     minimise: Annotated[str, typer.Option(help=MINIMISE)] = "latency",
     trials: Annotated[int, typer.Option(help=TRIALS)] = 30,
@@ -250,6 +253,9 @@ def main(
             raise ConfigError(
                 "--early-exit: got several networks (--recipe all, --for-steps each or --auto); expected one"
             )
+        several = {"--auto": auto, "--recipe all": recipe_name == "all", "--for-steps each": each, "--nir": nir,
+                   "--predict": predict_only, "--check": check}  # fmt: skip
+        _refuse_seeds(seeds, [option for option, given in several.items() if given])
         folder = out or _folder(model)
         if auto is not None and (recipe_name != "seed" or each):
             other = "--for-steps each" if each else f"--recipe {recipe_name}"
@@ -260,7 +266,7 @@ def main(
             storage = auto_storage or f"sqlite:///{folder.with_name(folder.name.removesuffix('.snn') + '.search.db')}"
             order = Order(read_goal(auto), minimise, trials, storage, options.changes)
             _search(request, order, folder, nir, json_output)
-        run = _job(request, folder, nir)
+        run = _job(request, folder, nir, seeds)
     except (ConvertError, ZooError, EvaluateError, ReportError) as error:
         _fail(str(error))
     except KeyboardInterrupt:
@@ -272,14 +278,26 @@ def main(
         sys.stdout.write("\n".join(summary(run)) + f"\nReport: {folder / 'report.md'}\n")
 
 
-def _job(request: Request, out: Path, nir: bool) -> Run:
-    """Perform the request and write the folder, all of it or nothing."""
+def _refuse_seeds(seeds: int, others: Sequence[str]) -> None:
+    """Several seeds are of one case that is run."""
+    if seeds < 1 or (seeds > 1 and others):
+        got = f"{seeds}" if seeds < 1 else f"{seeds} with {', '.join(others)}"
+        raise ConfigError(f"--seeds: got {got}; expected at least 1, and more than 1 only for a single case")
+
+
+def _job(request: Request, out: Path, nir: bool, seeds: int = 1) -> Run:
+    """Perform the request and write the folder, all of it or nothing; with several seeds the network of the first."""
     if nir:
         nir_library()
     with _staged(out) as folder:
         export = partial(export_nir, folder, request.steps[-1], request.seed) if nir else None
         with _bars() as bars:
             run, conversion = perform(request, partial(_advance, bars, {}, ""), export)
+            runs, numbers = [run], range(request.seed, request.seed + seeds)
+            for seed in numbers[1:]:
+                repeated = partial(_advance, bars, {}, f"seed {seed}")
+                runs.append(perform(replace(request, seed=seed, diagnose=False), repeated)[0])
+        run = run if seeds == 1 else mean_over_seeds(runs, numbers)
         write_atomically(folder / "snn.safetensors", to_bytes(conversion.snn))
         write_run(run, folder / "run.json")
         render(run, folder)

@@ -1,4 +1,4 @@
-"""The command line of the room: `python -m evaluate bench` and `python -m evaluate run`.
+"""The command line of the room: `python -m evaluate bench`, `run` and `show`.
 
 Exit status: 0 good, 1 a bug, 2 the user's input, 3 a case of a suite failed, 130 interrupted.
 """
@@ -31,7 +31,9 @@ from evaluate.benchmarks.running import claim_folder, run_benchmark
 from evaluate.benchmarks.table import benchmark_text
 from evaluate.contenders.peers import PEERS
 from evaluate.errors import BenchmarkError, EvaluateError, SuiteError
+from evaluate.explanations import explain, listing
 from evaluate.isolation import Progress as Reported
+from evaluate.records import read_run
 from evaluate.suites.folders import Failure
 from evaluate.suites.pools import Cluster, Here
 from evaluate.suites.running import Ended, Side, planned, run_suite
@@ -39,7 +41,7 @@ from evaluate.suites.suite import read_suite
 from evaluate.suites.table import suite_text
 from zoo.errors import ZooError
 
-__all__ = ["app", "bench", "main", "run"]
+__all__ = ["app", "bench", "main", "run", "show"]
 
 app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False, no_args_is_help=True)
 notice = Console(stderr=True, highlight=False)
@@ -224,6 +226,39 @@ def _counts(ended: Ended) -> bool:
     """Whether it is a failure of what is judged: the base may lack a model that is new."""
     refused = isinstance(ended.outcome, Failure) and ended.outcome.kind == "refused"
     return isinstance(ended.outcome, Failure) and not (refused and ended.planned.side.name == "base")
+
+
+SHOW = """Examples:
+
+\b
+  python -m evaluate show digits-relu.snn
+      every number of the run, with what it is
+
+\b
+  python -m evaluate show digits-relu.snn energy.lemaire2022.snn_j
+      the formula with its inputs, recomputed from the run file; prices, sources, conventions, what is not priced
+
+\b
+  python -m evaluate show digits-relu.snn layer:relu.synops
+      a number of a layer; curve:..., energy:... likewise
+
+Reads run.json alone; works for benchmarks too. Exit status: 0 good, 2 no such file or number."""
+
+
+@app.command("show", epilog=SHOW)
+def show(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run.json, or the folder that holds it.")],
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="Of a number; without it, all are listed.")
+    ] = None,
+) -> None:
+    """Explain any number of a run file: formula, inputs, sources, convention."""
+    try:
+        record = read_run(run)
+        text = listing(record) if name is None else explain(record, name)
+    except EvaluateError as error:
+        _fail(str(error))
+    sys.stdout.write(text)
 
 
 def _names(text: str) -> tuple[str, ...]:

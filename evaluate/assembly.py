@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from torch import Tensor
 
 from convert import Conversion
 from convert.graph.readout import heads_of
-from evaluate.assumptions import limits, neuron_equations, neuron_name, payload_bits
+from evaluate.arrivals import Arrivals
+from evaluate.assumptions import limits, neuron_equations, neuron_name
+from evaluate.costs import Costs
+from evaluate.counts import CONVENTIONS, OpCount
 from evaluate.energy import baselines_record
 from evaluate.environment import environment
-from evaluate.latency import latency_metrics, milliseconds
-from evaluate.operations import CONVENTIONS, OpCount, count_operations
-from evaluate.pricing import Prices
+from evaluate.latency import milliseconds, waiting_metrics
+from evaluate.layers import layer_record
+from evaluate.operations import count_steps
 from evaluate.records import Metric, Run, content_hash
 from evaluate.runner import Measurement
-from evaluate.scores import NO_ANN, Numbers, scored
+from evaluate.scores import Numbers, scored
+from evaluate.settings import setting_of
 from evaluate.tasks import Plan, plan
 
 __all__ = ["Case", "assemble"]
@@ -70,6 +74,7 @@ def assemble(
     seconds: Mapping[str, float],
     notes: Sequence[str] = (),
     asked: Plan | None = None,
+    arrivals: Arrivals | None = None,
 ) -> Run:
     """The run file of one case.
 
@@ -80,6 +85,8 @@ def assemble(
         Wall clock of the stages before the measurement.
     asked : Plan, optional
         The one that was measured with; by default what outputs and labels suggest.
+    arrivals : Arrivals, optional
+        What a closer look at a few samples has seen.
 
     Raises
     ------
@@ -87,7 +94,7 @@ def assemble(
         Labels that do not belong to the outputs of the network.
     """
     asked = plan("auto", conversion.heads or heads_of(conversion.folded), labels) if asked is None else asked
-    view = _View(conversion, measured, asked)
+    view = _View(conversion, measured, asked, arrivals)
     config = conversion.config.as_record() | dict(case.options)
     record = {
         "model": dict(case.model), "data": dict(case.data), "calibration": dict(case.calibration), "config": config,
@@ -104,31 +111,31 @@ def assemble(
         case=record,
         metrics=_metrics(view),
         curves={"steps": [view.at(i) for i in range(len(measured.record))], "anytime": view.anytime()},
-        layers=tuple(_layer(row, view) for row in view.counts[-1]),
+        layers=tuple(_layer(rows, view) for rows in zip(*view.counts, strict=True)),
         assumptions=_assumptions(view),
         environment=environ | {"seconds": {k: round(v, 6) for k, v in {**seconds, **measured.seconds}.items()}},
         notes=(*conversion.notes, *asked.notes, *notes),
-        samples=view.heads[0].each(),
+        samples=_samples(view),
     )
 
 
 class _View:
     """The numbers that several parts of the run need."""
 
-    def __init__(self, conversion: Conversion, measured: Measurement, asked: Plan) -> None:
+    def __init__(
+        self, conversion: Conversion, measured: Measurement, asked: Plan, arrivals: Arrivals | None = None
+    ) -> None:
         self.conversion, self.measured = conversion, measured
         self.heads = scored(asked.tasks, measured.answers, measured.ann_answers, asked.truths, conversion.snn.dt_s)
         self.n, self.steps = self.heads[0].n, self.heads[0].steps
-        self.neurons = conversion.snn.neuron_count()
-        self.counts = [
-            count_operations(conversion, {k: v[i] for k, v in measured.spikes.items()}, measured.nonzero, steps)
-            for i, steps in enumerate(measured.record)
-        ]
-        self.prices = Prices(conversion, self.counts, measured.record)
-
-    def spikes_per_neuron(self, i: int) -> float:
-        """Mean spikes of a neuron per inference up to the i-th recorded step."""
-        return sum(row.spikes for row in self.counts[i] if row.role == "neuron") / self.neurons
+        self.counts = count_steps(conversion, measured.spikes, measured.nonzero, measured.record)
+        setting = setting_of(conversion, measured.record)
+        if arrivals is not None:
+            setting = replace(setting, spread=arrivals.spread)
+            self.counts[-1] = tuple(
+                replace(row, neuron_updates_event=arrivals.updates.get(row.node)) for row in self.counts[-1]
+            )
+        self.costs = Costs(self.counts, setting, self.n)
 
     def at(self, i: int) -> dict[str, Any]:
         """One row of the curve."""
@@ -137,10 +144,7 @@ class _View:
             "steps": steps,
             "ms": milliseconds(steps, self.conversion.snn.dt_s),
             **self.heads[0].row(steps, interval=True),
-            "synops": self.prices.of_headline(i).synops,
-            "spikes_per_neuron": self.spikes_per_neuron(i),
-            "energy_snn_j": self.prices.of_headline(i).energy("snn").value,
-            **self.prices.at(i),
+            **self.costs.at(i),
         }
 
     def anytime(self) -> list[dict[str, Any]]:
@@ -149,8 +153,15 @@ class _View:
 
 
 def _metrics(view: _View) -> tuple[Metric, ...]:
-    waits = latency_metrics(view.conversion.snn, view.steps)
-    return (*view.heads[0].headline(), *waits, *_cost_metrics(view), *_head_metrics(view))
+    waits = waiting_metrics(view.costs.setting)
+    return (*view.heads[0].headline(), *waits, *view.costs.metrics(), *_head_metrics(view))
+
+
+def _samples(view: _View) -> dict[str, Any]:
+    """What the scores are made of, sample by sample where that is known; of the other heads under their names."""
+    first, *others = view.heads
+    heads = {head.task.head.name: head.each() for head in (first, *others)} if others else {}
+    return first.each() | ({"heads": heads} if heads else {})
 
 
 def _head_metrics(view: _View) -> list[Metric]:
@@ -160,52 +171,9 @@ def _head_metrics(view: _View) -> list[Metric]:
     return [replace(m, name=f"{m.name}[{head.task.head.name}]") for head in view.heads for m in head.brief()]
 
 
-def _cost_metrics(view: _View) -> list[Metric]:
-    counts, price, n = view.counts[-1], view.prices.of_headline(-1), view.n
-    name, meaning = view.prices.headline.name, view.prices.headline.low_high_meaning
-    after = f"after {view.steps} steps"
-    rows = [
-        Metric("synops.per_inference", price.synops, "SynOps", "lower", n, note=after),
-        Metric("spikes.per_neuron", view.spikes_per_neuron(-1), "spikes", "lower", n, note=after),
-        Metric("spikes.payload_bits", float(payload_bits(view.conversion.snn)), "bits", "lower",
-               note="that one spike carries beside its time; the widest of the network"),
-        Metric("macs.ann", float(sum(c.ann_macs for c in counts)), "MACs", "lower", note="dense, padding not counted"),
-        Metric("macs.encoder", float(sum(c.encoder_macs for c in counts)), "MACs", "lower",
-               note="of the SNN on analog values, those in front of which nothing moves computed once and cached"
-               if view.conversion.snn.hybrid() else "of the SNN on analog input, computed once and cached"),
-    ]  # fmt: skip
-    if view.conversion.snn.hybrid():
-        rows += _hybrid_metrics(view)
-    for network in ("ann", "ann_sparse", "snn"):
-        if network == "ann_sparse" and view.conversion.ann is None:
-            rows.append(Metric("energy.ann_sparse_j", None, "J", "lower", note=NO_ANN))
-            continue
-        span = price.energy(network)
-        rows.append(Metric(f"energy.{network}_j", span.value, "J", "lower", n, span.low, span.high,
-                           f"modelled by {name}, not measured; {meaning}"))  # fmt: skip
-    efficiency = price.efficiency()
-    if efficiency is None:
-        rows.append(Metric("efficiency.synops_per_s_per_w", None, "SynOps/s/W", "higher", n,
-                           note="undefined: no spike was delivered"))  # fmt: skip
-    else:
-        rows.append(Metric("efficiency.synops_per_s_per_w", efficiency.value, "SynOps/s/W", "higher", n, efficiency.low,
-                           efficiency.high, f"all terms priced by {name}; read it beside the joules"))  # fmt: skip
-    return [*rows, *view.prices.metrics(n)]
-
-
-def _hybrid_metrics(view: _View) -> list[Metric]:
-    """What a hybrid network computes in floating point, as means over the steps: what is constant is computed once."""
-    macs = sum(c.encoder_macs for c in view.counts[-1]) / view.steps
-    functions = sum(c.functions for c in view.counts[-1]) / view.steps
-    once = f"mean over {view.steps} steps; what depends on a constant input alone is computed once"
-    return [
-        Metric("hybrid.macs_per_step", macs, "MACs", "lower", note=f"on analog values; {once}"),
-        Metric("hybrid.functions_per_step", functions, "values", "lower", note=f"of softmax and layer norm; {once}"),
-    ]
-
-
-def _layer(row: OpCount, view: _View) -> dict[str, Any]:
-    """One row of the layer table."""
+def _layer(rows: Sequence[OpCount], view: _View) -> dict[str, Any]:
+    """One row of the layer table, from the counts of its node at each recorded step."""
+    row = rows[-1]
     site = view.conversion.snn.sites.get(row.node)
     kind = {"encoder": "input synapses", "spiking": "synapses", "neuron": "neurons", "linear": "wiring",
             "hybrid": "floating point"}[row.role]  # fmt: skip
@@ -215,24 +183,18 @@ def _layer(row: OpCount, view: _View) -> dict[str, Any]:
         "place": row.place,
         "kind": kind,
         "neuron": site and neuron_name(view.conversion, row.node),
-        "neurons": row.neurons or None,
         "threshold_low": None if threshold is None else float(threshold.min()),
         "threshold_median": None if threshold is None else float(threshold.median()),
         "threshold_high": None if threshold is None else float(threshold.max()),
-        "rate": row.spikes / row.neurons / view.steps if row.neurons else None,
-        "spikes": row.spikes if row.role == "neuron" else None,
-        "ann_macs": row.ann_macs or None,
-        "encoder_macs": row.encoder_macs or None,
-        "synops": row.synops if row.role == "spiking" or row.synops else None,
-        "rho": row.synops / row.ann_macs if row.role == "spiking" and row.ann_macs else None,
-        "neuron_updates": row.neuron_updates or None,
+        **layer_record(rows, view.measured.record),
     }
 
 
 def _assumptions(view: _View) -> dict[str, Any]:
     return {
-        "energy": view.prices.record(),
-        **view.prices.records(),
+        "energy": view.costs.prices.record(),
+        **view.costs.prices.records(),
+        "setting": asdict(view.costs.setting),
         "baselines": baselines_record(),
         "counting": list(CONVENTIONS),
         "statistics": list(_NUMBERS if isinstance(view.heads[0], Numbers) else _STATISTICS),

@@ -21,12 +21,10 @@ from convert.graph.readout import heads_of
 from convert.simulation.engine import batch_within
 from evaluate.analog import AnalogPass
 from evaluate.energy.meters import Meter
-from evaluate.records import Metric
 from evaluate.runner import Measurement
-from evaluate.statistics import wilson
 from evaluate.tasks import Plan, plan
 
-__all__ = ["Exactness", "exactness_metrics", "measure_exact"]
+__all__ = ["Exactness", "exactness_record", "measure_exact"]
 
 Array = npt.NDArray[Any]
 
@@ -168,36 +166,14 @@ def _padded(answers: Array, length: int) -> Array:
     return np.concatenate([answers, np.repeat(answers[:, -1:], length - answers.shape[1], axis=1)], axis=1)
 
 
-def exactness_metrics(found: Exactness, asked: Plan) -> tuple[Metric, ...]:
-    """The rows of a run file that only an exact network has."""
-    steps, n = found.steps.double(), len(found.steps)
-    rows = [
-        _fraction("exact.identical", found.identical, n,
-                  "samples whose counts and logits are, bit for bit, those of the quantised network"),
-        _fraction("exact.certified", found.certified, n,
-                  "samples for which no neuron could fire, computed anew from the counts"),
-        _quantised_accuracy(found, asked),
-    ]  # fmt: skip
-    quiet = (("", float(steps.mean()), "mean"), ("_median", float(steps.median()), "median"),
-             ("_p99", float(steps.quantile(0.99, interpolation="higher")), "99th percentile"),
-             ("_max", float(steps.max()), "largest"))  # fmt: skip
-    return (*rows, *(
-        Metric(f"latency.steps_to_quiescence{suffix}", value, "steps", "lower", n,
-               note=f"{what} over the samples of the step of the last spike")
-        for suffix, value, what in quiet
-    ))  # fmt: skip
-
-
-def _fraction(name: str, count: int, n: int, note: str) -> Metric:
-    bound = wilson(count, n)
-    return Metric(name, count / n, "fraction", "higher", n, bound.low, bound.high, note)
-
-
-def _quantised_accuracy(found: Exactness, asked: Plan) -> Metric:
-    name, truth = "exact.quantised_accuracy", asked.truths[0]
-    if truth is None or asked.tasks[0].kind == "regression":
-        why = "unmeasured: the data have no labels" if truth is None else "undefined: the answers are numbers"
-        return Metric(name, None, "fraction", "higher", note=why)
-    right = np.asarray(found.answers[0] == truth)
-    hits = int((right.all(axis=-1) if right.ndim > 1 else right).sum())
-    return _fraction(name, hits, len(right), "of the quantised network, evaluated layer by layer")
+def exactness_record(found: Exactness, asked: Plan) -> dict[str, Any]:
+    """What the metrics of an exact network are made of, for the run file; see `evaluate.rest.rest_metrics`."""
+    truth = asked.truths[0]
+    why = "unmeasured: the data have no labels" if truth is None else "undefined: the answers are numbers"
+    right: int | str = why
+    if truth is not None and asked.tasks[0].kind != "regression":
+        same = np.asarray(found.answers[0] == truth)
+        right = int((same.all(axis=-1) if same.ndim > 1 else same).sum())
+    steps, samples = found.steps.unique(return_counts=True)
+    quiet = [[int(t), int(n)] for t, n in zip(steps, samples, strict=True)]
+    return {"identical": found.identical, "certified": found.certified, "quantised_right": right, "quiet_after": quiet}

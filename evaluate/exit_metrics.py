@@ -11,9 +11,10 @@ import numpy.typing as npt
 from convert import Conversion
 from evaluate.early_exit import Exited
 from evaluate.operations import count_operations
-from evaluate.pricing import activation_bits, models_for
+from evaluate.pricing import models_for
 from evaluate.records import Metric, Run
 from evaluate.runner import Measurement
+from evaluate.settings import activation_bits
 from evaluate.statistics import describe, paired_difference, wilson
 from evaluate.tasks import Plan
 

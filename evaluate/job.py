@@ -10,6 +10,7 @@ import platform
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +30,14 @@ from convert.reading.sources import Source, identify
 from convert.reading.tracing import Traced
 from convert.recipes import recipe
 from convert.simulation.engine import ENGINES, engines_of, kernel_is_missing
+from convert.simulation.periods import period_steps
 from convert.writing.artefact import load
+from evaluate.arrivals import look_closely
 from evaluate.assembly import Case, assemble
 from evaluate.diagnosis import diagnose, samples_within
 from evaluate.early_exit import Simulated, exit_rule, run_to_exits
 from evaluate.energy.meters import Meter, counters, simulation_metric
-from evaluate.exactness import exactness_metrics, measure_exact
+from evaluate.exactness import exactness_record, measure_exact
 from evaluate.exit_metrics import with_exits
 from evaluate.exit_rules import ExitOrder, ExitRule
 from evaluate.inputs import Inputs, Wanted, calibration_samples, gather
@@ -42,6 +45,7 @@ from evaluate.inspection import Inspection
 from evaluate.rasters import raster
 from evaluate.records import Metric, Run
 from evaluate.remedies import verdict
+from evaluate.rest import rest_metrics
 from evaluate.runner import measure
 from evaluate.tasks import TASKS, Plan, plan
 
@@ -182,20 +186,23 @@ def run_prepared(
     memory, asked = request.memory_mb << 20, prepared.asked
     more: tuple[Metric, ...] = ()
     rule = _exit_rule(request, prepared, report)
+    rest: dict[str, Any] = {}
     meter = Meter(counters(request.device))
     if conversion.snn.code == "exact":
         measured, found = measure_exact(conversion, inputs.x, request.steps, memory, progress, asked, meter)
-        more = exactness_metrics(found, asked)
+        rest = exactness_record(found, asked)
+        more = rest_metrics(rest)
     else:
         measured = measure(
             conversion, inputs.x, request.steps, request.seed, memory, request.device, progress, asked, request.engine,
             meter,
         )  # fmt: skip
+    arrivals = look_closely(conversion, inputs.x, measured.record[-1], partial(_trains, request, conversion))
     notes = (*prepared.notes, *inputs.notes)
     steps_through = conversion.snn.code in ("rate", "differential")
     if steps_through and kernel_is_missing(request.engine, request.device):
         notes = (*notes, _UNBUILT)
-    run = assemble(prepared.case, conversion, measured, inputs.labels, prepared.seconds, notes, asked)
+    run = assemble(prepared.case, conversion, measured, inputs.labels, prepared.seconds, notes, asked, arrivals)
     if rule is not None:
         exits = run_to_exits(
             conversion.snn, inputs.x, rule, asked.tasks[0], _how(request), lambda n: report("early exit", n, total)
@@ -207,9 +214,23 @@ def run_prepared(
         run = replace(run, environment=run.environment | {"populations_by_engine": engines})
     exports = () if export is None else export(conversion.snn, inputs.x)
     found_wrong = _diagnosis(request, prepared, report) if request.diagnose else {}
-    more = (*more, simulation_metric(meter, total))
+    more = (*more, simulation_metric(meter.joules, total))
+    run = replace(run, environment=run.environment | {"joules": dict(meter.joules)})
+    samples = run.samples | ({"rest": rest} if rest else {})
     seen = raster(conversion.snn, inputs.x[0], request.steps[-1], request.seed)
-    return replace(run, metrics=(*run.metrics, *more), exports=tuple(exports), diagnosis=found_wrong, trace=seen)
+    return replace(run, metrics=(*run.metrics, *more), exports=tuple(exports), diagnosis=found_wrong, samples=samples,
+                   trace=seen)  # fmt: skip
+
+
+def _trains(request: Request, conversion: Conversion, x: Tensor) -> dict[str, Tensor]:
+    """Spikes of one sample up to each step."""
+    every = range(1, request.steps[-1] + 1)
+    if conversion.snn.code == "exact":
+        return measure_exact(conversion, x, range(1, 100_000))[0].spikes
+    if conversion.snn.code == "radix":
+        every = range(1, period_steps(conversion.snn) + 1)
+    return measure(conversion, x, every, request.seed, request.memory_mb << 20, request.device, None, None,
+                   request.engine).spikes  # fmt: skip
 
 
 def _how(request: Request) -> Simulated:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from fractions import Fraction
+from typing import Any
 
-from convert.network import SpikingNetwork
 from evaluate.errors import EvaluateError
+from evaluate.pricing import Setting
 from evaluate.records import Metric
+from evaluate.traces import named
 
-__all__ = ["latency_metrics", "milliseconds", "steps_within"]
+__all__ = ["milliseconds", "steps_within", "waiting_metrics"]
 
 
 def steps_within(correct: Sequence[int], ann_correct: int, n: int, points: float) -> int | None:
@@ -71,27 +73,31 @@ def milliseconds(steps: int | None, dt_s: float) -> float | None:
     return None if steps is None else float(Fraction(str(dt_s)) * steps * 1000)
 
 
-def latency_metrics(network: SpikingNetwork, steps: int) -> list[Metric]:
-    """What a run of `steps` waits for apart from its steps, as rows of a run file.
+def waiting_metrics(setting: Setting) -> list[Metric]:
+    """What a run waits for apart from its steps T, as rows of a run file.
 
     *Sequential* is the latency where layers run one after the other, a step each: a spike that is fired in step t is
     heard in step t + 1, so the answer of T steps is there after T + (depth - 1) of them, depth being the populations on
     the longest path, and after a look-ahead of N steps for each population. The steps of a radix code are sequential
     as they are: a period for each population.
     """
-    ahead, depth = network.look_ahead_steps(), network.depth()
-    own = network.code == "radix"
-    whole = steps + ahead + (0 if own else max(0, depth - 1))
-    how = "periods of layers that follow each other" if own else f"{steps} and one for each further layer of {depth}"
-    how += f"; {ahead} of look-ahead among them" if ahead else ""
-    skipped = min(network.readout_delay, steps // 2)
+    last: Any = named(setting.steps[-1], "steps", "steps")
+    trial = named(setting.look_ahead, "look-ahead", "steps")
+    ahead = trial * named(setting.populations, "populations")
+    further = 0 if setting.sequential else max(0, setting.depth - 1)
+    how = "periods of layers that follow each other"
+    if not setting.sequential:
+        how = f"{setting.steps[-1]} and one for each further layer of {setting.depth}"
+    how += f"; {float(ahead):g} of look-ahead among them" if setting.look_ahead else ""
+    whole = last + named(further, "further layers", "steps") + ahead
+    skipped = named(min(setting.readout_delay, setting.steps[-1] // 2), "steps left out", "steps")
     rows = [
-        Metric("latency.sequential_steps", float(whole), "steps", "lower",
+        Metric("latency.sequential_steps", whole, "steps", "lower",
                note=f"where layers run one after the other, a step each: {how}"),
-        Metric("latency.readout_delay_steps", float(skipped), "steps", "neither",
+        Metric("latency.readout_delay_steps", skipped, "steps", "neither",
                note="that the read-out leaves out, so that activity can reach it first; they are among the steps"),
     ]  # fmt: skip
-    if ahead:
-        why = f"before step 1: {network.look_ahead} for each population in turn"
-        rows.append(Metric("latency.look_ahead_steps", float(ahead), "steps", "lower", note=why))
+    if setting.look_ahead:
+        why = f"before step 1: {setting.look_ahead} for each population in turn"
+        rows.append(Metric("latency.look_ahead_steps", ahead, "steps", "lower", note=why))
     return rows

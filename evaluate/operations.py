@@ -1,14 +1,15 @@
 """Exact operation counts of a network and of its spiking twin, per node and inference.
 
-Conventions, copied into every report by `CONVENTIONS`. A node is classified by its declared role, never by the
-values that happen to pass through it.
+By the rules of `evaluate.counts.CONVENTIONS`. A node is classified by its declared role, never by the values that
+happen to pass through it.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import overload
 
 import torch
 from torch import Tensor
@@ -20,67 +21,14 @@ from convert.neurons.adaptive import AdaptiveNeuron
 from convert.neurons.differential import DifferentialNeuron
 from convert.neurons.leaky import LeakyNeuron
 from convert.neurons.tracking import CurveNeuron, TrackingNeuron
+from evaluate.counts import OpCount
 from evaluate.synapses import fan_out, summed
-from evaluate.tensors import Tensors, tensors_of
+from evaluate.tensors import tensors_of
 
 _DECODER = (2, 1)
 """(additions, multiplications) of a decoder of the differential code in one step."""
 
-__all__ = ["CONVENTIONS", "OpCount", "count_operations", "update_cost"]
-
-CONVENTIONS = (
-    "One SynOp is one spike, of either sign, delivered through one existing synapse; each spike of a burst "
-    "is one. Fan-out is exact at borders: stride, padding, dilation and groups included; padding is never counted, "
-    "neither in the ANN nor in the SNN.",
-    "One MAC is one multiplication and one addition. Batch norm is folded before counting.",
-    "A constant input current passes the first layer once per inference and is cached (k = 1): its MACs are counted "
-    "as encoder MACs of the SNN. Computed anew at every step they would be k = T times as many.",
-    "Average pooling is wiring: each spike goes to the synapses of every window it lies in. Spikes on an identity "
-    "path count one SynOp each where they are added.",
-    "Softmax, layer norm and products of two inputs (hybrid networks) are computed anew at every step, in floating "
-    "point: the MACs of products, and of layers that read such values, count T times among the analog MACs of the "
-    "SNN, the values of softmax and layer norm as functions; none of them is a SynOp.",
-    "Neuron updates are clock-driven: neurons times steps; the bias is added in the update.",
-    "Differential code: populations, max pools and the read-out decode what arrives, unless it is constant. A decoder "
-    "adds its estimate to the charge and corrects it by the charge times 1 / t, from a table: two additions and a "
-    "multiplication in every step, whether or not a spike arrives. A neuron keeps its own estimate likewise.",
-    "A network that looks ahead updates every neuron twice in each of those steps, once to try and once corrected; the "
-    "corrected spikes are counted with all others.",
-    "Weights that are zero are counted like others. Comparisons, the subtraction at a spike and table look-ups are "
-    "not counted.",
-)
-"""The rules in words."""
-
-
-@dataclass(frozen=True)
-class OpCount:
-    """What one node of the graph does in one inference (mean over the samples)."""
-
-    node: str
-    place: str
-    role: str
-    """"encoder" (weighted, analog input), "spiking" (weighted, spikes in), "neuron", "linear" (no weights), or "hybrid"
-    (softmax, layer norm, product of two inputs)."""
-    neurons: int = 0
-    ann_macs: int = 0
-    """Dense multiply-accumulates of the ANN."""
-    ann_macs_effective: float = 0.0
-    """The same without products whose activation is zero, measured on the samples."""
-    encoder_macs: float = 0
-    """Multiply-accumulates of the SNN on analog values; a constant current is computed once and cached."""
-    functions: float = 0
-    """Values of floating-point functions (softmax, layer norm) that the SNN computes, in all steps."""
-    synops: float = 0.0
-    """Accumulates of the SNN: delivered spikes (of either sign) times exact fan-out."""
-    spikes: float = 0.0
-    """Spikes emitted, of either sign."""
-    neuron_updates: float = 0
-    """Membrane updates, clock-driven: neurons times steps."""
-    adds_per_update: int = 0
-    multiplies_per_update: int = 0
-    arrivals: float = 0.0
-    """Events that arrive at the inputs of a weighted node, before fan-out."""
-    tensors: Tensors = field(default_factory=Tensors)
+__all__ = ["Geometry", "count_operations", "count_steps", "update_cost"]
 
 
 def update_cost(neuron: LeakyNeuron) -> tuple[int, int]:
@@ -117,17 +65,74 @@ def count_operations(
     steps : float
         T; where samples stop early, the mean of theirs.
     """
-    counter = _Counter(conversion, spikes, nonzero, steps)
-    rows = [counter.row(node) for node in conversion.snn.graph]
-    return tuple(counter.with_traffic(row) for row in rows if row is not None)
+    return count_steps(conversion, {name: each[None] for name, each in spikes.items()}, nonzero, (steps,))[0]
+
+
+def count_steps(
+    conversion: Conversion,
+    spikes: Mapping[str, Tensor],
+    nonzero: Mapping[str, Tensor],
+    record: Sequence[float],
+    geometry: Geometry | None = None,
+) -> list[tuple[OpCount, ...]]:
+    """The counts at each recorded step; `spikes` has the recorded steps in front, see `count_operations`.
+
+    Parameters
+    ----------
+    geometry : Geometry, optional
+        One that was used before, for the same conversion: which synapses there are is found out once.
+    """
+    known = geometry or Geometry(conversion)
+    counted = []
+    for i, steps in enumerate(record):
+        counter = _Counter(conversion, {name: each[i] for name, each in spikes.items()}, nonzero, steps, known)
+        rows = [counter.row(node) for node in conversion.snn.graph]
+        counted.append(tuple(counter.with_traffic(row) for row in rows if row is not None))
+    return counted
+
+
+class Geometry:
+    """Which synapses a network has, of which weights: found out when first asked for.
+
+    Parameters
+    ----------
+    conversion : Conversion
+    """
+
+    def __init__(self, conversion: Conversion) -> None:
+        self.graph = conversion.snn.graph
+        self.originals = {node.name: node.op for node in conversion.folded}
+        self.edges: dict[str, Tensor] = {}
+        self.zeros: dict[tuple[str, bool], Tensor | None] = {}
+
+    def of(self, node: Node) -> Tensor:
+        """Synapses that leave each element of the input of `node`."""
+        if node.name not in self.edges:
+            self.edges[node.name] = fan_out(node.op, self.graph[node.inputs[0]].shape)
+        return self.edges[node.name]
+
+    def of_zero_weight(self, node: Node, original: bool) -> Tensor | None:
+        """Those among them whose weight is zero, in the ANN or in the spiking network; None if no weight is."""
+        key = (node.name, original)
+        if key not in self.zeros:
+            op = self.originals.get(node.name, node.op) if original else node.op
+            shape = self.graph[node.inputs[0]].shape
+            self.zeros[key] = fan_out(op, shape, zero=True) if isinstance(op, (*ir.WEIGHTED, ir.Affine)) else None
+        return self.zeros[key]
 
 
 class _Counter:
     """One walk: for each node what arrives there, and what it costs."""
 
     def __init__(
-        self, conversion: Conversion, spikes: Mapping[str, Tensor], nonzero: Mapping[str, Tensor], steps: float
+        self,
+        conversion: Conversion,
+        spikes: Mapping[str, Tensor],
+        nonzero: Mapping[str, Tensor],
+        steps: float,
+        geometry: Geometry,
     ) -> None:
+        self.geometry = geometry
         self.snn, self.spikes, self.nonzero = conversion.snn, spikes, nonzero
         self.steps = steps + 2 * self.snn.look_ahead
         self.original = {node.name for node in conversion.folded}
@@ -207,25 +212,39 @@ class _Counter:
 
     def _weighted(self, node: Node) -> OpCount:
         source = node.inputs[0]
-        edges = fan_out(node.op, self.snn.graph[source].shape)
-        if source in self.real:
-            edges = edges * self.real[source]
+        edges = self._inside(self.geometry.of(node), source)
         macs = int(edges.sum())
         mine = node.name in self.original
         effective = (
             float((edges * self.nonzero[node.name].double()).sum()) if node.name in self.nonzero else float(macs)
         )
+        zero_macs = self._inside(self.geometry.of_zero_weight(node, True), source) if mine else None
         row = OpCount(node.name, node.place, "spiking", ann_macs=macs if mine else 0,
-                      ann_macs_effective=effective if mine else 0.0)  # fmt: skip
+                      ann_macs_effective=effective if mine else 0.0,
+                      macs_zero_weight=0 if zero_macs is None else int(zero_macs.sum()))  # fmt: skip
         if source in self.constant:
             self.constant.add(node.name)
-            return replace(row, role="encoder", encoder_macs=macs)
+            return replace(row, role="encoder", encoder_macs=macs, encoder_macs_recomputed=macs * self.steps)
         if source in self.events:
             if isinstance(node.op, ir.Affine):
                 self.events[node.name] = self.events[source]
             encoder = int((edges * self.analog[source]).sum()) if source in self.analog else 0
-            return replace(row, synops=float((edges * self.events[source]).sum()), encoder_macs=encoder)
-        return replace(row, role="encoder", encoder_macs=macs * self.steps)
+            zeros = self._inside(self.geometry.of_zero_weight(node, False), source)
+            idle = 0.0 if zeros is None else float((zeros * self.events[source]).sum())
+            synops = float((edges * self.events[source]).sum())
+            return replace(
+                row, synops=synops, synops_zero_weight=idle, encoder_macs=encoder,
+                encoder_macs_recomputed=encoder * self.steps,
+            )  # fmt: skip
+        return replace(row, role="encoder", encoder_macs=macs * self.steps, encoder_macs_recomputed=macs * self.steps)
+
+    @overload
+    def _inside(self, edges: Tensor, source: str) -> Tensor: ...
+    @overload
+    def _inside(self, edges: Tensor | None, source: str) -> Tensor | None: ...
+    def _inside(self, edges: Tensor | None, source: str) -> Tensor | None:
+        """`edges` without those that leave the zeros of a border."""
+        return edges if edges is None or source not in self.real else edges * self.real[source]
 
     def _wiring(self, node: Node) -> OpCount | None:
         sources = node.inputs
@@ -264,7 +283,8 @@ class _Counter:
         if not isinstance(node.op, ir.MatMul):
             return replace(row, functions=math.prod(node.shape) * times)
         macs = math.prod(node.shape) * shapes[0][-1]
-        return replace(row, ann_macs=macs, ann_macs_effective=float(macs), encoder_macs=macs * times)
+        return replace(row, ann_macs=macs, ann_macs_effective=float(macs), encoder_macs=macs * times,
+                       encoder_macs_recomputed=macs * self.steps)  # fmt: skip
 
     def _summed(self, node: Node, carried: Mapping[str, Tensor]) -> Tensor:
         """What arrives at each element of wiring, of what is `carried` by its sources."""

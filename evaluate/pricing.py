@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from convert import Conversion
-from convert.neurons.counting import CountingNeuron
-from convert.neurons.radix import RadixNeuron
-from evaluate.assumptions import payload_bits
+from evaluate.counts import OpCount
 from evaluate.energy import (
     CHIPS,
     Breakdown,
@@ -20,14 +18,13 @@ from evaluate.energy import (
     Yan2024,
     as_record,
     constants_record,
-    matched_bits,
     model_record,
 )
-from evaluate.operations import OpCount
 from evaluate.records import Metric
-from evaluate.scores import NO_ANN
 
-__all__ = ["Prices", "activation_bits", "models_for", "no_break_even"]
+__all__ = ["NO_ANN", "Prices", "Setting", "Spread", "models_for"]
+
+NO_ANN = "the model is a spiking network without its original; convert the original to compare them"
 
 _NETWORKS = ("ann", "ann_sparse", "quantised", "snn")
 
@@ -46,30 +43,68 @@ def models_for(bits: int, inference_s: float) -> tuple[EnergyModel, ...]:
     return OpsHorowitz(bits=bits), Lemaire2022(bits), DavidsonFurber2021(), Yan2024(bits), *chips
 
 
-def activation_bits(conversion: Conversion, steps: int) -> int:
-    """Bits of an activation of the quantised ANN that tells as many values apart as the spikes of a neuron do.
+@dataclass(frozen=True)
+class Spread:
+    """How much samples differ, seen on a few of them.
 
-    In a rate code ``ceil(log2(T + 1))``, with the payload of T spikes in place of T where spikes carry one. The counts
-    of an exact or a radix code have as many values as their neuron has levels, however long the run.
+    Parameters
+    ----------
+    samples : int
+        That were looked at.
+    synops_sd, spikes_sd : float
+        Standard deviations over these samples, of SynOps and of spikes per neuron in an inference.
     """
-    neurons = [site.neuron for site in conversion.snn.sites.values()]
-    levels = [n.span if isinstance(n, CountingNeuron) else n.highest
-              for n in neurons if isinstance(n, CountingNeuron | RadixNeuron)]  # fmt: skip
-    return matched_bits(max(levels, default=steps * max(1, 2 ** payload_bits(conversion.snn) - 1)))
+
+    samples: int
+    synops_sd: float
+    spikes_sd: float
 
 
-def no_break_even(conversion: Conversion) -> str:
-    """Why the break-even of a rate code does not hold for this network; empty where it does."""
-    network = conversion.snn
-    if network.hybrid():
-        return "a hybrid network computes in floating point in every step, which no number of spikes stands for"
-    if network.look_ahead:
-        return "a network that looks ahead spikes and updates before its first step, so its cost is not a rate times T"
-    return {
-        "exact": "the spikes of an exact code are signed corrections until rest, not a rate times T",
-        "radix": "a spike of a radix code is a binary digit, not a unit of a rate",
-        "differential": "the spikes of a differential code are corrections, which do not grow in proportion to T",
-    }.get(network.code, "")
+@dataclass(frozen=True)
+class Setting:
+    """What costs depend on beside the counts; part of the run file, so that it can be priced again without its network.
+
+    Parameters
+    ----------
+    steps : tuple of int
+        The recorded steps, ascending.
+    bits : tuple of int
+        Of an activation of the quantised ANN, at each of them.
+    inference_s : tuple of float
+        Model time of an inference, at each of them.
+    payload_bits : int
+        That one spike carries beside its time; the widest of the network.
+    look_ahead : int
+        Steps for which each population is tried before the first one.
+    has_ann : bool
+        Whether there is an original to compare with.
+    hybrid : bool
+        Whether there are floating-point functions at run time.
+    no_break_even : str
+        Why there is no rho at which the verdict flips; empty where there is one.
+    spread : Spread or None
+        How much samples differ; None where that was not looked at.
+    populations, depth : int
+        How many there are, and how many on the longest path.
+    readout_delay : int
+        Steps that the read-out leaves out.
+    sequential : bool
+        Whether the steps are those of layers that follow each other, as in a radix code.
+    """
+
+    steps: tuple[int, ...]
+    bits: tuple[int, ...]
+    inference_s: tuple[float, ...]
+    payload_bits: int = 1
+    look_ahead: int = 0
+    has_ann: bool = True
+    hybrid: bool = False
+    no_break_even: str = ""
+    spread: Spread | None = None
+    populations: int = 0
+    depth: int = 0
+    readout_delay: int = 0
+    sequential: bool = False
 
 
 class Prices:
@@ -77,22 +112,18 @@ class Prices:
 
     Parameters
     ----------
-    conversion : Conversion
     counts : sequence of sequences of OpCount
         One for each recorded step.
-    steps : sequence of int
-        The recorded steps.
+    setting : Setting
     """
 
-    def __init__(self, conversion: Conversion, counts: Sequence[Sequence[OpCount]], steps: Sequence[int]) -> None:
-        self.conversion, self.steps = conversion, tuple(steps)
-        ahead, dt_s = conversion.snn.look_ahead_steps(), conversion.snn.dt_s
-        self.bits = [activation_bits(conversion, t) for t in steps]
-        self.models = [models_for(b, (t + ahead) * dt_s) for b, t in zip(self.bits, steps, strict=True)]
+    def __init__(self, counts: Sequence[Sequence[OpCount]], setting: Setting) -> None:
+        self.steps, self.bits, self.has_ann = setting.steps, setting.bits, setting.has_ann
+        self.models = [models_for(b, t) for b, t in zip(setting.bits, setting.inference_s, strict=True)]
         self.breakdowns = [
             [model.price(rows) for model in models] for models, rows in zip(self.models, counts, strict=True)
         ]
-        self.no_break_even = no_break_even(conversion)
+        self.no_break_even = setting.no_break_even
 
     @property
     def headline(self) -> EnergyModel:
@@ -114,7 +145,7 @@ class Prices:
     def record(self) -> dict[str, Any]:
         """The record of the headline's model, without what needs the activity of an ANN that is not there."""
         record = as_record(self.headline, self.of_headline(-1), self.no_break_even)
-        if self.conversion.ann is None:
+        if not self.has_ann:
             for part in ("terms", "totals", "ratio"):
                 record[part] = {name: value for name, value in record[part].items() if name != "ann_sparse"}
             record["verdict"] = _without_activity(record["verdict"])
@@ -126,7 +157,7 @@ class Prices:
         records = [model_record(model, found, self.steps[-1], self.no_break_even) for model, found in pairs]
         for record in records:
             record["quantised_bits"] = self.bits[-1] if "quantised" in record["totals"] else None
-            if self.conversion.ann is None:
+            if not self.has_ann:
                 for part in ("totals", "ratio", "break_even"):
                     record[part].pop("ann_sparse", None)
                 for terms in record["terms"].values():
@@ -145,7 +176,7 @@ class Prices:
 
     def _metric(self, model: EnergyModel, found: Breakdown, network: str, samples: int) -> Metric:
         name = f"energy.{model.name.lower().replace(' ', '-')}.{network}_j"
-        if network == "ann_sparse" and self.conversion.ann is None:
+        if network == "ann_sparse" and not self.has_ann:
             return Metric(name, None, "J", "lower", note=NO_ANN)
         span = found.energy(network)
         bits = f"; activations of {self.bits[-1]} bits" if network == "quantised" else ""

@@ -4,30 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import asdict
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from evaluate.latency import milliseconds, steps_within
+from evaluate.decisions import UNLABELLED, decision_metrics, label_metrics, latency_metrics
+from evaluate.fits import fit_latency_metrics, fit_metric, relative_error, undefined_metrics
 from evaluate.records import Metric, pack_bits
-from evaluate.regression import Estimate, r2, r2_curve, r2_difference, rmse
-from evaluate.statistics import describe, paired_difference, wilson
+from evaluate.regression import Moments, r2, r2_curve, r2_difference, rmse
+from evaluate.statistics import wilson
 from evaluate.tasks import Task
 
-__all__ = ["NO_ANN", "Decisions", "Numbers", "Scores", "scored"]
+__all__ = ["Decisions", "Numbers", "Scores", "scored"]
 
 Array = npt.NDArray[Any]
-
-_UNLABELLED = "there are no labels; name labelled samples, e.g. --data npz:FILE with arrays x and y"
-NO_ANN = "the model is a spiking network without its original; convert the original to compare them"
-_NUMBERS = "not defined for regression: numbers are not right or wrong; see ann.r2, snn.r2 and snn.relative_error"
-_SAME = {
-    "classes": "same class as the ANN",
-    "binary": "same answer as the ANN",
-    "labels": "the same set of labels as the ANN",
-}
-_RIGHT = {"classes": "", "binary": "", "labels": "a sample is right if all its labels are; "}
 
 
 class Decisions:
@@ -59,68 +52,34 @@ class Decisions:
             "ann_right": self.ann_right,
             "agree": None if self.same is None else self.same[:, -1],
         }
-        return {"count": self.n} | {k: pack_bits(bits.tolist()) for k, bits in known.items() if bits is not None}
+        bits = {k: pack_bits(each.tolist()) for k, each in known.items() if each is not None}
+        labels = self._labels()
+        return {"count": self.n, **bits} | ({"labels": labels} if labels else {})
 
     def brief(self) -> list[Metric]:
         """The score of each network, their difference, their agreement."""
-        if self.right is None:
-            names = ("ann.accuracy", "snn.accuracy", "accuracy.difference")
-            return [*(Metric(n, None, "fraction", "higher", note=_UNLABELLED) for n in names), self._agreement()]
-        right, after = self.right[:, -1], f" after {self.steps} steps"
-        snn = self._proportion("snn.accuracy", right, f"{_RIGHT[self.task.kind]}Wilson interval{after}")
-        if self.ann_right is None:
-            none = (Metric(n, None, "fraction", "higher", note=NO_ANN) for n in ("ann.accuracy", "accuracy.difference"))
-            return [*none, snn, self._agreement(), *self._labels()]
-        ann = self._proportion("ann.accuracy", self.ann_right, f"{_RIGHT[self.task.kind]}Wilson interval")
-        gap = paired_difference(self.ann_right, right)
-        difference = Metric("accuracy.difference", gap.difference, "fraction", "higher", self.n, gap.interval.low,
-                            gap.interval.high, describe(gap))  # fmt: skip
-        return [ann, snn, difference, self._agreement(), *self._labels()]
+        right, same = (None if bits is None else bits[:, -1] for bits in (self.right, self.same))
+        rows = decision_metrics(self.task.kind, self.steps, right, self.ann_right, same)
+        return [*rows, *label_metrics(self._labels(), self.n)]
 
-    def _agreement(self) -> Metric:
-        if self.same is None:
-            return Metric("agreement", None, "fraction", "higher", note=NO_ANN)
-        note = f"{_SAME[self.task.kind]} after {self.steps} steps; Wilson interval"
-        return self._proportion("agreement", self.same[:, -1], note)
-
-    def _proportion(self, name: str, right: Array, note: str) -> Metric:
-        count = int(right.sum())
-        bound = wilson(count, self.n)
-        return Metric(name, count / self.n, "fraction", "higher", self.n, bound.low, bound.high, note)
-
-    def _labels(self) -> list[Metric]:
-        """Label by label: what a set that must be right as a whole does not show."""
+    def _labels(self) -> dict[str, dict[str, int]]:
+        """Counts of single labels, where an answer is a set of them."""
         if self.task.kind != "labels" or self.truth is None:
-            return []
-        rows = []
-        for name, said in (("ann", self.ann), ("snn", self.answers[:, -1])):
-            if said is None:
-                continue
-            hits = int((said & self.truth).sum())
-            marked = int(said.sum()) + int(self.truth.sum())
-            rows.append(Metric(f"{name}.label_accuracy", float((said == self.truth).mean()), "fraction", "higher",
-                               self.n, note="of all single labels"))  # fmt: skip
-            none = "undefined: no label was set or named" if not marked else "2 TP / (2 TP + FP + FN) over all labels"
-            rows.append(Metric(f"{name}.f1", 2 * hits / marked if marked else None, "F1", "higher", self.n, note=none))
-        return rows
+            return {}
+        said = {"ann": self.ann, "snn": self.answers[:, -1]}
+        return {
+            name: {
+                "same": int((labels == self.truth).sum()), "of": int(self.truth.size),
+                "hits": int((labels & self.truth).sum()), "marked": int(labels.sum()) + int(self.truth.sum()),
+            }
+            for name, labels in said.items()
+            if labels is not None
+        }  # fmt: skip
 
     def _latency(self) -> list[Metric]:
-        rows = []
-        for points in (0.5, 0.1):
-            name = f"latency.steps_within_{points}pp"
-            if self.right is None or self.ann_right is None:
-                reached, note = None, _UNLABELLED if self.right is None else NO_ANN
-            else:
-                counts = self.right.sum(0).tolist()
-                reached = steps_within(counts, int(self.ann_right.sum()), self.n, points)
-                within = f"stays within {points} points of the ANN"
-                note = within if reached else f"not reached within {self.steps} steps"
-            rows.append(Metric(name, reached, "steps", "lower", self.n, note=note))
-            if points == 0.5:
-                how = note if reached is None else f"steps of {self.dt_s * 1e3:g} ms"
-                time_ms = milliseconds(reached, self.dt_s)
-                rows.append(Metric("latency.ms_within_0.5pp", time_ms, "ms", "lower", self.n, note=how))
-        return rows
+        counts = None if self.right is None else [int(count) for count in self.right.sum(0)]
+        ann_count = None if self.ann_right is None else int(self.ann_right.sum())
+        return latency_metrics(counts, ann_count, self.n, self.dt_s)
 
     def row(self, t: int, interval: bool = False) -> dict[str, Any]:
         """Fields of the curve after step `t`, which counts from 1."""
@@ -151,76 +110,45 @@ class Numbers:
 
     def headline(self) -> list[Metric]:
         """Every metric of a run that depends on the answers; those of classes have no value and say why."""
-        names = ("ann.accuracy", "snn.accuracy", "accuracy.difference", "agreement")
-        none = [Metric(name, None, "fraction", "higher", note=_NUMBERS) for name in names]
-        waits = (("steps_within_0.5pp", "steps"), ("ms_within_0.5pp", "ms"), ("steps_within_0.1pp", "steps"))
-        later = [Metric(f"latency.{name}", None, unit, "lower", note=_NUMBERS) for name, unit in waits]
-        return [*self.brief(), *self._latency(), *none, *later]
+        return [*self.brief(), *self._latency(), *undefined_metrics()]
 
     def each(self) -> dict[str, Any]:
-        """Numbers are not right or wrong."""
-        return {}
+        """Numbers are not right or wrong: the moments that the scores are made of."""
+        return {"count": self.n, "fits": {name: asdict(moments) for name, moments in self.fits.items()}}
 
     def brief(self) -> list[Metric]:
         """R2 and RMSE against the labels, and the distance of the SNN from the ANN."""
-        last = self.answers[:, -1]
-        after = f"after {self.steps} steps; delta-method interval"
         if self.ann is None:
-            return self._alone(last, after)
-        apart, off = self._relative(self.steps), rmse(last, self.ann)
-        spread = "of the standard deviation of the ANN's outputs"
-        missing = "undefined: the ANN gives the same output for every sample"
-        relative = Metric("snn.relative_error", apart, "fraction", "lower", self.n, note=missing if apart is None else
-                          f"RMSE between SNN and ANN in units {spread}, {self.steps} steps")  # fmt: skip
-        own = [_metric("snn.rmse_to_ann", off, "output units", "lower", self.n, f"SNN against ANN {after}"), relative]
-        if self.truth is None:
-            names = ("ann.r2", "snn.r2", "r2.difference", "ann.rmse", "snn.rmse")
-            units = ("R2", "R2", "R2", "output units", "output units")
-            ways = ("higher", "higher", "higher", "lower", "lower")
-            rows = zip(names, units, ways, strict=True)
-            return [*(Metric(a, None, b, c, note=_UNLABELLED) for a, b, c in rows), *own]  # type: ignore[arg-type]
-        constant = "undefined: the labels are the same for every sample"
-        scores = (
-            ("ann.r2", r2(self.ann, self.truth), "against the labels; delta-method interval"),
-            ("snn.r2", r2(last, self.truth), f"against the labels {after}"),
-            ("r2.difference", r2_difference(self.ann, last, self.truth), "SNN minus ANN, paired; delta method"),
-        )
-        fits = [_metric(name, found, "R2", "higher", self.n, how if found else constant) for name, found, how in scores]
-        errors = [
-            _metric(f"{name}.rmse", rmse(said, self.truth), "output units", "lower", self.n, "against the labels")
-            for name, said in (("ann", self.ann), ("snn", last))
-        ]
-        return [*fits, *errors, *own]
+            return [self._fit(name) for name in (["snn.r2"] if self.truth is None else ["snn.r2", "snn.rmse"])]
+        relative = relative_error(self.fits.get("snn.r2_to_ann"), self.n, self.steps)
+        names = ("ann.r2", "snn.r2", "r2.difference", "ann.rmse", "snn.rmse", "snn.rmse_to_ann")
+        return [*(self._fit(name) for name in names), relative]
 
-    def _alone(self, last: Array, after: str) -> list[Metric]:
-        """The score of a spiking network without its original."""
-        if self.truth is None:
-            return [Metric("snn.r2", None, "R2", "higher", note=_UNLABELLED)]
-        found = r2(last, self.truth)
-        note = f"against the labels {after}" if found else "undefined: the labels are the same for every sample"
-        off = _metric("snn.rmse", rmse(last, self.truth), "output units", "lower", self.n, "against the labels")
-        return [_metric("snn.r2", found, "R2", "higher", self.n, note), off]
+    def _fit(self, name: str) -> Metric:
+        """A score from its moments, or why there is none."""
+        if self.truth is None and name != "snn.rmse_to_ann":
+            return fit_metric(name, UNLABELLED, self.n, self.steps)
+        return fit_metric(name, self.fits.get(name), self.n, self.steps)
+
+    @cached_property
+    def fits(self) -> dict[str, Moments]:
+        """What the scores are made of, of those that are defined."""
+        last, found = self.answers[:, -1], dict[str, Moments | None]()
+        if self.truth is not None:
+            found |= {"snn.r2": r2(last, self.truth), "snn.rmse": rmse(last, self.truth)}
+        if self.ann is not None:
+            found |= {"snn.rmse_to_ann": rmse(last, self.ann), "snn.r2_to_ann": r2(last, self.ann)}
+        if self.truth is not None and self.ann is not None:
+            gap = r2_difference(self.ann, last, self.truth)
+            found |= {"ann.r2": r2(self.ann, self.truth), "r2.difference": gap, "ann.rmse": rmse(self.ann, self.truth)}
+        return {name: moments for name, moments in found.items() if moments is not None}
 
     def _relative(self, t: int) -> float | None:
         return None if self.to_ann is None else math.sqrt(max(0.0, 1 - float(self.to_ann[t - 1])))
 
-    def _is_within(self, t: int, percent: int) -> bool:
-        relative = self._relative(t)
-        return relative is not None and relative <= percent / 100
-
     def _latency(self) -> list[Metric]:
-        rows: list[Metric] = []
-        for percent in (5, 1) if self.ann is not None else ():
-            late = [t for t in range(1, self.steps + 1) if not self._is_within(t, percent)]
-            reached = None if late and late[-1] == self.steps else (late[-1] + 1 if late else 1)
-            within = f"relative error to the ANN stays at {percent} % or less"
-            note = within if reached else f"not reached within {self.steps} steps"
-            rows.append(Metric(f"latency.steps_within_{percent}pct", reached, "steps", "lower", self.n, note=note))
-            if percent == 5:
-                how = note if reached is None else f"steps of {self.dt_s * 1e3:g} ms"
-                time_ms = milliseconds(reached, self.dt_s)
-                rows.append(Metric("latency.ms_within_5pct", time_ms, "ms", "lower", self.n, note=how))
-        return rows
+        apart = None if self.ann is None else [self._relative(t) for t in range(1, self.steps + 1)]
+        return fit_latency_metrics(apart, self.n, self.dt_s)
 
     def row(self, t: int, interval: bool = False) -> dict[str, Any]:
         """Fields of the curve after step `t`, which counts from 1."""
@@ -250,9 +178,3 @@ def _equal(a: Array, b: Array) -> Array:
     """Whether each sample's answer is the other: for labels, the whole set."""
     same = np.asarray(a == b)
     return np.asarray(same.all(axis=-1)) if a.dtype == bool else same
-
-
-def _metric(name: str, found: Estimate | None, unit: str, better: Any, n: int, note: str) -> Metric:
-    if found is None:
-        return Metric(name, None, unit, better, n, note=note)
-    return Metric(name, found.value, unit, better, n, found.low, found.high, note)

@@ -15,19 +15,28 @@ from convert.graph.semantics import apply
 __all__ = ["fan_out", "summed"]
 
 
-def fan_out(op: Op, in_shape: tuple[int, ...]) -> Tensor:
+def fan_out(op: Op, in_shape: tuple[int, ...], zero: bool = False) -> Tensor:
     """Number of synapses that leave each input element of a weighted operation, of the shape of one sample.
 
     It is the gradient of the sum of the outputs with all weights one: each existing product counts once.
+
+    Parameters
+    ----------
+    zero : bool
+        Only those whose weight is zero.
 
     >>> fan_out(ir.Conv(torch.zeros(1, 1, 3), None, (1,), (1,), (1,)), (1, 4))
     tensor([[2., 3., 3., 2.]], dtype=torch.float64)
     """
     if isinstance(op, ir.Affine):
-        return torch.ones(in_shape, dtype=torch.float64)
+        counted = op.scale == 0 if zero else torch.ones_like(op.scale)
+        return counted.double().expand(in_shape)
     if not isinstance(op, ir.WEIGHTED):
         raise TypeError(f"{type(op).__name__} has no synapses")
-    ones = replace(op, weight=torch.ones_like(op.weight, dtype=torch.float64), bias=None)
+    counted = op.weight == 0 if zero else torch.ones_like(op.weight)
+    if zero and not counted.any():
+        return torch.zeros(in_shape, dtype=torch.float64)
+    ones = replace(op, weight=counted.double(), bias=None)
     x = torch.zeros((1, *in_shape), dtype=torch.float64, requires_grad=True)
     with torch.enable_grad():
         (edges,) = torch.autograd.grad(apply(ones, x).sum(), x)

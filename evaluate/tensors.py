@@ -3,33 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 from convert.graph import ir
 from convert.graph.ir import Graph, Node
+from evaluate.counts import Tensors
 
-__all__ = ["Tensors", "tensors_of"]
-
-
-@dataclass(frozen=True)
-class Tensors:
-    """Elements of the tensors of one node, for one sample.
-
-    Parameters
-    ----------
-    inputs, outputs : int
-        Values that it reads and writes.
-    weights, biases : int
-        Parameters.
-    kernel : int
-        Output channels times positions of the kernel of a convolution; 0 for what has no kernel.
-    """
-
-    inputs: int = 0
-    outputs: int = 0
-    weights: int = 0
-    biases: int = 0
-    kernel: int = 0
+__all__ = ["tensors_of"]
 
 
 def tensors_of(node: Node, graph: Graph) -> Tensors:

@@ -99,7 +99,7 @@ def _shown(metric: Metric) -> str:
     """The value of `metric`, or that there is none."""
     if metric.value is None:
         return findings.missing(metric)
-    return quantity(metric.value, metric.unit, metric.samples)
+    return findings.with_interval(metric)
 
 
 def _activity(run: Run) -> str:

@@ -14,12 +14,12 @@ from reports.fields import branch, entries, metric, number, sentences, text
 from reports.quantities import (
     UNMEASURED,
     interval,
-    joules,
     missing,
     percent,
     points,
     power_of_ten,
     quantity,
+    reading,
     significant,
     times,
 )
@@ -40,6 +40,7 @@ __all__ = [
     "published",
     "score_name",
     "seed_line",
+    "with_interval",
 ]
 
 _RIVALS = (
@@ -67,10 +68,26 @@ def accuracy(run: Run) -> str:
         return missing(snn)
     if ann.value is None:
         on = f" on {snn.samples:,} samples" if snn.samples else ""
-        return f"SNN {percent(snn.value, snn.samples)}{on}; of the ANN {missing(ann)}"
-    both = f"ANN {percent(ann.value, ann.samples)}, SNN {percent(snn.value, snn.samples)}"
+        return f"SNN {with_interval(snn)}{on}; of the ANN {missing(ann)}"
+    both = f"ANN {with_interval(ann)}, SNN {with_interval(snn)}"
     samples = f" on {snn.samples:,} samples" if snn.samples else ""
-    return f"{both}{samples}; {_difference(gap)}"
+    return f"{both}{samples}; {_difference(gap)}{_tests(run)}"
+
+
+def with_interval(found: Metric) -> str:
+    """The value of `found` with its interval in brackets, and its spread over seeds, where there are any."""
+    span = f" ({interval(found)})" if interval(found) else ""
+    seeds = len(found.observations) if not found.timing else 0
+    return f"{reading(found)}{span}{f', mean of {seeds} seeds' if seeds > 1 else ''}"
+
+
+def _tests(run: Run) -> str:
+    """What McNemar's test and the paired bootstrap say of the difference."""
+    p, boot = (metric(run, f"accuracy.{name}") for name in ("mcnemar_p", "difference_bootstrap"))
+    if p.value is None or boot.low is None or boot.high is None:
+        return ""
+    low, high = (points(end, boot.samples) for end in (boot.low, boot.high))
+    return f"; paired bootstrap {low.split()[0]} to {high}, McNemar p = {p.value:.2g}"
 
 
 def _difference(gap: Metric) -> str:
@@ -85,7 +102,11 @@ def _difference(gap: Metric) -> str:
         return f"the SNN is better: {shown} ({span})"
     if gap.high < 0:
         return f"the SNN loses accuracy: {shown} ({span})"
-    return f"difference {shown}, too small for these samples to show ({span})"
+    lost = max(0.0, -gap.low)
+    return (
+        f"difference {shown}, no loss detectable at n = {gap.samples}, a loss of more than "
+        f"{points(lost, gap.samples).lstrip('+')} is excluded ({span})"
+    )
 
 
 def agreement(run: Run) -> str:
@@ -96,7 +117,7 @@ def agreement(run: Run) -> str:
     if same.value is None:
         return missing(same)
     samples = f"{same.samples:,} samples" if same.samples else "samples"
-    return f"both networks give the same answer on {percent(same.value, same.samples)} of {samples}"
+    return f"both networks give the same answer on {with_interval(same)} of {samples}"
 
 
 def latency(run: Run) -> str:
@@ -135,8 +156,8 @@ def energy(run: Run) -> str:
     if spiking.value is None:
         return missing(spiking)
     named = (("SNN", spiking), *((rival, metric(run, name)) for _, name, rival in _RIVALS))
-    shown = (f"{who} {missing(each) if each.value is None else joules(each.value)}" for who, each in named)
-    return f"{', '.join(shown)} per inference"
+    shown = (f"{who} {missing(each) if each.value is None else with_interval(each)}" for who, each in named)
+    return f"{', '.join(shown)} per inference{' (ranges over prices)' if spiking.low is not None else ''}"
 
 
 def energy_verdict(run: Run) -> str:
@@ -210,7 +231,7 @@ def efficiency(run: Run) -> str:
     found, line = metric(run, "efficiency.synops_per_s_per_w"), seed_line(run)
     if found.value is None:
         return missing(found)
-    shown = quantity(found.value, found.unit)
+    shown = f"{with_interval(found)}{' over prices' if interval(found) else ''}"
     if line is None:
         return f"{shown}; no reference line in this run file"
     value, label = line

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import floor, fsum
+from math import floor
 
-from evaluate.energy.model import Bill, Breakdown, EnergyModel, Span, rounded
+from evaluate.energy.model import Bill, Breakdown, EnergyModel, Span, joules_of, rounded
+from evaluate.traces import titled, total
 
 __all__ = ["BASELINES", "BreakEven", "break_even", "flip_in_words"]
 
@@ -68,9 +69,9 @@ def break_even(breakdown: Breakdown, baseline: str, steps: int) -> BreakEven | N
     BreakEven or None
         None where the model does not price the baseline, or no spike was delivered to a weighted layer.
     """
-    if not breakdown.rho or any(getattr(bill, f"{baseline}_j") <= 0 for bill in breakdown.bills):
+    if not breakdown.rho or any(joules_of(bill, baseline) <= 0 for bill in breakdown.bills):
         return None
-    flips = [_flip(bill, float(getattr(bill, f"{baseline}_j")), breakdown.rho, steps) for bill in breakdown.bills]
+    flips = [_flip(bill, joules_of(bill, baseline), breakdown.rho, steps) for bill in breakdown.bills]
     rhos, times = ([flip[i] for flip in flips] for i in (0, 1))
     spans = (Span(values[0], min(values), max(values)) for values in (rhos, times))
     return BreakEven(baseline, steps, breakdown.rho, *spans)
@@ -78,11 +79,17 @@ def break_even(breakdown: Breakdown, baseline: str, steps: int) -> BreakEven | N
 
 def _flip(bill: Bill, baseline_j: float, rho: float, steps: int) -> tuple[float, float]:
     """rho* and T* at one price list, 0 where there is none."""
-    spikes_j = fsum(joules for term, joules in bill.snn.items() if term in bill.spike_terms)
-    once_j = fsum(joules for term, joules in bill.snn.items() if term in bill.once_terms)
-    stepped_j = bill.snn_j - spikes_j - once_j
+    spikes_j = _part(bill, bill.spike_terms, "terms that grow with the spikes")
+    once_j = _part(bill, bill.once_terms, "terms that are paid once")
+    stepped_j = titled(joules_of(bill, "snn") - spikes_j - once_j, "terms that grow with the steps")
     left_j = baseline_j - once_j
+    rho = titled(rho, "rho")
     return max(0.0, rho * (left_j - stepped_j) / spikes_j), max(0.0, steps * left_j / (spikes_j + stepped_j))
+
+
+def _part(bill: Bill, terms: frozenset[str], name: str) -> float:
+    """Joules of some terms of the spiking network."""
+    return titled(total(titled(joules, term) for term, joules in bill.snn.items() if term in terms), name)
 
 
 def flip_in_words(model: EnergyModel, found: BreakEven) -> str:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cache
-from math import fsum
 from pathlib import Path
 
+from evaluate.counts import OpCount
 from evaluate.energy.constants import Constant, read_constants
 from evaluate.energy.model import Bill, Breakdown
 from evaluate.errors import EvaluateError
-from evaluate.operations import OpCount
+from evaluate.traces import total
 
 __all__ = ["billed", "broken_down", "check_bits", "check_repeats", "rows", "table_of"]
 
@@ -53,7 +53,7 @@ def check_bits(name: str, bits: int) -> None:
 def broken_down(bills: Sequence[Bill], counts: Sequence[OpCount]) -> Breakdown:
     """The breakdown of `bills`, the nominal first, with SynOps and rho of `counts`."""
     synops, macs = _spiking(counts)
-    return Breakdown(bills[0], tuple(bills[1:]), fsum(c.synops for c in counts), synops / macs if macs else None)
+    return Breakdown(bills[0], tuple(bills[1:]), total(c.synops for c in counts), synops / macs if macs else None)
 
 
 def billed(
@@ -68,11 +68,11 @@ def billed(
 
     E_spikes the joules of the terms in `spike_terms`, E_rest those of the others of the SNN.
     """
-    ann_j, spikes_j = fsum(ann.values()), fsum(snn[term] for term in spike_terms)
+    ann_j, spikes_j = total(ann.values()), total(snn[term] for term in spike_terms)
     synops, macs = _spiking(counts)
     known = bool(ann) and macs > 0 and spikes_j > 0
     per_rho_j = spikes_j * macs / synops if known and synops else 0.0
-    rest_j = fsum(snn.values()) - spikes_j
+    rest_j = total(snn.values()) - spikes_j
     return Bill(
         prices, ann, ann_sparse, snn,
         ann_j / per_rho_j if per_rho_j else None, (ann_j - rest_j) / per_rho_j if per_rho_j else None,
@@ -83,4 +83,4 @@ def billed(
 def _spiking(counts: Sequence[OpCount]) -> tuple[float, float]:
     """SynOps and dense MACs of the layers that receive spikes."""
     spiking = [count for count in counts if count.role == "spiking"]
-    return fsum(count.synops for count in spiking), fsum(count.ann_macs for count in spiking)
+    return total(count.synops for count in spiking), total(count.ann_macs for count in spiking)

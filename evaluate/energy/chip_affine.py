@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import fsum, isfinite
+from math import isfinite
 from typing import ClassVar
 
+from evaluate.counts import OpCount
 from evaluate.energy.charges import billed, broken_down, check_repeats, rows
 from evaluate.energy.constants import Constant
 from evaluate.energy.model import Bill, Breakdown
 from evaluate.errors import EvaluateError
-from evaluate.operations import OpCount
+from evaluate.traces import total
 
 __all__ = ["CHIPS", "ChipAffine"]
 
@@ -114,7 +115,7 @@ class ChipAffine:
     def _truenorth(self, counts: Sequence[OpCount]) -> tuple[Bill, ...]:
         """The line, and the two all-in figures."""
         slope, static, usual, peak = self.constants
-        synops = fsum(c.synops for c in counts)
+        synops = total(c.synops for c in counts)
         line = {"static power": static.si_value * self.inference_s, "accumulates": synops * slope.joules_per_op}
         points = [_bill(row.name, {"accumulates": synops * row.joules_per_op}, counts) for row in (usual, peak)]
         return _bill("static power and slope", line, counts), *points
@@ -122,8 +123,8 @@ class ChipAffine:
     def _loihi(self, counts: Sequence[OpCount]) -> tuple[Bill, ...]:
         """With active updates where neurons fire, nowhere, and everywhere."""
         synop, active, inactive, spike = (row.joules_per_op for row in self.constants)
-        synops, spikes = fsum(c.synops for c in counts), fsum(c.spikes for c in counts if c.role == "neuron")
-        updates = fsum(c.neuron_updates for c in counts)
+        synops, spikes = total(c.synops for c in counts), total(c.spikes for c in counts if c.role == "neuron")
+        updates = total(c.neuron_updates for c in counts)
         cases = {"updates as they fire": min(spikes, updates), "all inactive": 0.0, "all active": updates}
         return tuple(
             _bill(

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from evaluate.errors import ConstantsError
+from evaluate.traces import named
 
 __all__ = ["EVIDENCE", "MARKS", "QUANTITIES", "SCOPES", "UNITS", "Constant", "read_constants"]
 
@@ -106,8 +107,8 @@ class Constant:
 
     @property
     def si_value(self) -> float:
-        """The value in `si_unit`."""
-        return self.value_as_printed * UNITS[self.unit_as_printed][0]
+        """The value in `si_unit`, traced to this row."""
+        return named(self.value_as_printed * UNITS[self.unit_as_printed][0], self.name, self.si_unit)
 
     @property
     def si_unit(self) -> str:
@@ -127,7 +128,7 @@ class Constant:
             raise ConstantsError(
                 f"{self.name}: unit is {self.unit_as_printed!r}; expected joules per operation or its inverse"
             )
-        return self.si_value if self.si_unit == "J" else 1 / self.si_value
+        return self.si_value if self.si_unit == "J" else named(1 / float(self.si_value), self.name, "J")
 
     @property
     def ops_per_joule(self) -> float:

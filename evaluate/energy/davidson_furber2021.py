@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import fsum
 from typing import ClassVar
 
+from evaluate.counts import OpCount
 from evaluate.energy.charges import billed, broken_down, check_repeats, rows
 from evaluate.energy.constants import Constant
 from evaluate.energy.model import Bill, Breakdown
-from evaluate.operations import OpCount
+from evaluate.traces import total
 
 __all__ = ["DavidsonFurber2021"]
 
@@ -67,9 +67,9 @@ class DavidsonFurber2021:
 def _bill(prices: str, counts: Sequence[OpCount], repeats: int, mac_j: float, synop_j: float) -> Bill:
     """All terms at one E."""
     snn = {
-        "accumulates": fsum(c.synops for c in counts) * synop_j,
-        "encoder": fsum(c.encoder_macs for c in counts) * repeats * mac_j,
+        "accumulates": total(c.synops for c in counts) * synop_j,
+        "encoder": total(c.encoder_macs for c in counts) * repeats * mac_j,
     }
-    ann = {"MACs": fsum(c.ann_macs for c in counts) * mac_j}
-    sparse = {"MACs": fsum(c.ann_macs_effective for c in counts) * mac_j}
+    ann = {"MACs": total(c.ann_macs for c in counts) * mac_j}
+    sparse = {"MACs": total(c.ann_macs_effective for c in counts) * mac_j}
     return billed(prices, counts, ann, sparse, snn, frozenset({"accumulates"}))

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from math import fsum
 from typing import ClassVar
 
+from evaluate.counts import OpCount
 from evaluate.energy.charges import billed, broken_down, check_bits, check_repeats, rows
 from evaluate.energy.constants import Constant
 from evaluate.energy.model import Bill, Breakdown
-from evaluate.operations import OpCount
+from evaluate.traces import named, total
 
 __all__ = ["Lemaire2022", "access_j"]
 
@@ -26,8 +26,8 @@ _ARITHMETIC = tuple(f"horowitz2014-45nm-int32-{op}" for op in ("add", "multiply"
 _SPIKES = frozenset({"accumulates", "memory per spike", "addressing"})
 
 
-def access_j(words: int) -> float:
-    """Joules of one access to a memory of `words` words of 32 bits.
+def access_j(words: float) -> float:
+    """Joules of one access to a memory of `words` words of 32 bits, traced.
 
     Piecewise linear in the size: 0 at nothing, the printed prices at 8 kB, 32 kB and 1 MB, the last one beyond.
 
@@ -38,7 +38,8 @@ def access_j(words: int) -> float:
     size = min(float(words * _WORD_BYTES), points[-1][0])
     for (x0, y0), (x1, y1) in pairwise(points):
         if size <= x1:
-            return round(y0 + (y1 - y0) * (size - x0) / (x1 - x0), 12) * 1e-12
+            joules = round(y0 + (y1 - y0) * (size - x0) / (x1 - x0), 12) * 1e-12
+            return named(joules, f"access to a memory of {int(words):,} words", "J")
     raise AssertionError("sizes are clamped to the last point")
 
 
@@ -123,7 +124,7 @@ class _Costs:
     share: float = 1.0
     shared: bool = False
 
-    def access(self, words: int) -> float:
+    def access(self, words: float) -> float:
         """One access to a tensor of `words` words."""
         return self.share * access_j(_LARGEST if self.shared else words)
 
@@ -141,9 +142,9 @@ def _bill(costs: _Costs, counts: Sequence[OpCount], repeats: int, bits: int) -> 
     add_j, _, mac_j = (rows()[name].joules_per_op for name in _ARITHMETIC)
     weighted = [c for c in counts if c.ann_macs or (c.role == "hybrid" and c.encoder_macs)]
     packing, product_j = min(1.0, bits / _WORD_BITS), min(bits * add_j, mac_j)
-    ann = {"layers": fsum(costs.layer(c, c.ann_macs, mac_j) for c in weighted)}
-    sparse = {"layers": fsum(costs.layer(c, c.ann_macs_effective, mac_j) for c in weighted)}
-    quantised = {"layers": fsum(costs.layer(c, c.ann_macs, product_j, packing) for c in weighted)}
+    ann = {"layers": total(costs.layer(c, c.ann_macs, mac_j) for c in weighted)}
+    sparse = {"layers": total(costs.layer(c, c.ann_macs_effective, mac_j) for c in weighted)}
+    quantised = {"layers": total(costs.layer(c, c.ann_macs, product_j, packing) for c in weighted)}
     snn = _spiking_terms(costs, counts, repeats)
     return billed(costs.prices, counts, ann, sparse, snn, _SPIKES, quantised)
 
@@ -152,20 +153,20 @@ def _spiking_terms(costs: _Costs, counts: Sequence[OpCount], repeats: int) -> di
     """The terms of the spiking network."""
     add_j, multiply_j, mac_j = (rows()[name].joules_per_op for name in _ARITHMETIC)
     spiking = [c for c in counts if c.synops]
-    read = fsum(
+    read = total(
         c.arrivals * costs.access(c.tensors.inputs)
         + c.synops * (costs.access(c.tensors.weights) + 2 * costs.access(c.tensors.outputs))
         for c in spiking
     )
-    sent = fsum(c.spikes * costs.access(c.tensors.outputs) for c in counts if c.role == "neuron")
-    spikes = fsum(c.spikes for c in counts if c.role == "neuron")
+    sent = total(c.spikes * costs.access(c.tensors.outputs) for c in counts if c.role == "neuron")
+    spikes = total(c.spikes for c in counts if c.role == "neuron")
     return {
-        "accumulates": (fsum(c.synops for c in counts) + spikes) * add_j,
+        "accumulates": (total(c.synops for c in counts) + spikes) * add_j,
         "memory per spike": read + sent,
-        "addressing": fsum(c.synops * add_j + 2 * c.arrivals * mac_j * bool(c.tensors.kernel) for c in spiking),
-        "neuron updates": fsum(
+        "addressing": total(c.synops * add_j + 2 * c.arrivals * mac_j * bool(c.tensors.kernel) for c in spiking),
+        "neuron updates": total(
             c.neuron_updates * (c.adds_per_update * add_j + c.multiplies_per_update * multiply_j) for c in counts
         ),
-        "memory per update": fsum(2 * c.neuron_updates * costs.access(c.tensors.outputs) for c in counts),
-        "encoder": repeats * fsum(costs.layer(c, c.encoder_macs, mac_j) for c in counts if c.encoder_macs),
+        "memory per update": total(2 * c.neuron_updates * costs.access(c.tensors.outputs) for c in counts),
+        "encoder": repeats * total(costs.layer(c, c.encoder_macs, mac_j) for c in counts if c.encoder_macs),
     }

@@ -7,13 +7,14 @@ joules are never added, divided or compared.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from evaluate.records import Metric
+from evaluate.traces import named, total
 
 __all__ = ["ABSENT", "METRIC", "Counter", "Meter", "Nvml", "Rapl", "counters", "simulation_metric"]
 
@@ -133,13 +134,20 @@ class Meter:
             self.joules[source.name] = self.joules.get(source.name, 0.0) + passed
 
 
-def simulation_metric(meter: Meter, samples: int) -> Metric:
-    """Measured joules of the simulation per inference, or that there was nothing to measure with."""
-    if not meter.joules:
+def simulation_metric(measured_j: Mapping[str, float], samples: int) -> Metric:
+    """Measured joules of the simulation per inference, or that there was nothing to measure with.
+
+    Parameters
+    ----------
+    measured_j : mapping
+        `Meter.joules`.
+    """
+    if not measured_j:
         return Metric(METRIC, None, "J", "lower", note=ABSENT, timing=True)
-    parts = ", ".join(f"{name} {joules:.3g} J" for name, joules in meter.joules.items())
+    parts = ", ".join(f"{name} {joules:.3g} J" for name, joules in measured_j.items())
     note = (
         f"measured: {parts} while simulating {samples} samples, idle power and other processes included; what the "
         "simulation costs on this machine, not what any modelled chip costs"
     )
-    return Metric(METRIC, sum(meter.joules.values()) / samples, "J", "lower", samples, note=note, timing=True)
+    value = total(named(joules, name, "J") for name, joules in measured_j.items()) / named(samples, "samples")
+    return Metric(METRIC, value, "J", "lower", samples, note=note, timing=True)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from evaluate.counts import OpCount
 from evaluate.energy.constants import Constant
-from evaluate.operations import OpCount
+from evaluate.traces import titled, total
 
-__all__ = ["Bill", "Breakdown", "EnergyModel", "Span", "joules_in_words", "rounded"]
+__all__ = ["Bill", "Breakdown", "EnergyModel", "Span", "joules_in_words", "joules_of", "rounded"]
 
 
 @dataclass(frozen=True)
@@ -63,22 +63,22 @@ class Bill:
     @property
     def ann_j(self) -> float:
         """Joules per inference of the dense ANN."""
-        return math.fsum(self.ann.values())
+        return _sum(self.ann)
 
     @property
     def ann_sparse_j(self) -> float:
         """Joules per inference of the ANN that skips zero activations."""
-        return math.fsum(self.ann_sparse.values())
+        return _sum(self.ann_sparse)
 
     @property
     def quantised_j(self) -> float:
         """Joules per inference of the quantised ANN; 0 where it is not priced."""
-        return math.fsum((self.quantised or {}).values())
+        return _sum(self.quantised or {})
 
     @property
     def snn_j(self) -> float:
         """Joules per inference of the spiking network, all terms."""
-        return math.fsum(self.snn.values())
+        return _sum(self.snn)
 
 
 @dataclass(frozen=True)
@@ -109,16 +109,16 @@ class Breakdown:
 
     def energy(self, network: str) -> Span:
         """Joules per inference of ``ann``, ``ann_sparse``, ``quantised`` or ``snn``."""
-        return self._span(lambda bill: float(getattr(bill, f"{network}_j")))
+        return self._span(lambda bill: joules_of(bill, network))
 
     def ratio(self, baseline: str = "ann") -> Span | None:
         """SNN joules over those of `baseline` (``ann``, ``ann_sparse`` or ``quantised``), price list by price list.
 
         Both sides of a ratio are paid at the same prices. None if the baseline costs nothing.
         """
-        if any(getattr(bill, f"{baseline}_j") <= 0 for bill in self.bills):
+        if any(joules_of(bill, baseline) <= 0 for bill in self.bills):
             return None
-        return self._span(lambda bill: bill.snn_j / float(getattr(bill, f"{baseline}_j")))
+        return self._span(lambda bill: bill.snn_j / joules_of(bill, baseline))
 
     def efficiency(self) -> Span | None:
         """SynOps/s/W = SynOps per inference / joules of all terms of the SNN; None without SynOps.
@@ -134,12 +134,23 @@ class Breakdown:
         """
         if self.synops <= 0:
             return None
-        return self._span(lambda bill: self.synops / math.fsum(bill.snn[term] for term in bill.spike_terms))
+        return self._span(lambda bill: self.synops / total(bill.snn[term] for term in bill.spike_terms))
 
     def _span(self, measure: Callable[[Bill], float]) -> Span:
         """`measure` of the nominal bill, smallest and largest of all bills."""
         values = [measure(bill) for bill in self.bills]
         return Span(values[0], min(values), max(values))
+
+
+def joules_of(bill: Bill, network: str) -> float:
+    """Joules per inference of ``ann``, ``ann_sparse``, ``quantised`` or ``snn``, under that name."""
+    joules: float = getattr(bill, f"{network}_j")
+    return titled(joules, f"energy of {network.replace('_', ' ')}") if joules else joules
+
+
+def _sum(terms: dict[str, float]) -> float:
+    """Joules of all terms, each under its name."""
+    return total(titled(joules, term) for term, joules in terms.items())
 
 
 class EnergyModel(Protocol):

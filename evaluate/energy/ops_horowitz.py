@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from math import fsum
 from pathlib import Path
 from typing import ClassVar
 
+from evaluate.counts import OpCount
 from evaluate.energy.constants import Constant, read_constants
 from evaluate.energy.model import Bill, Breakdown
 from evaluate.errors import EvaluateError
-from evaluate.operations import OpCount
+from evaluate.traces import total
 
 __all__ = ["FORMATS", "OpsHorowitz"]
 
@@ -113,7 +113,7 @@ class OpsHorowitz:
         nominal, *others = (_bill(f, counts, encoder_repeats, self.bits) for f in self._formats())
         synops, macs = _spiking(counts)
         rho = synops / macs if macs else None
-        return Breakdown(nominal, tuple(others), fsum(c.synops for c in counts), rho)
+        return Breakdown(nominal, tuple(others), total(c.synops for c in counts), rho)
 
     def _formats(self) -> tuple[str, ...]:
         """All formats, the nominal one first."""
@@ -131,29 +131,29 @@ def _rows(number_format: str) -> tuple[Constant, Constant, Constant]:
 def _spiking(counts: Sequence[OpCount]) -> tuple[float, float]:
     """SynOps and dense MACs of the layers that receive spikes."""
     spiking = [count for count in counts if count.role == "spiking"]
-    return fsum(count.synops for count in spiking), fsum(count.ann_macs for count in spiking)
+    return total(count.synops for count in spiking), total(count.ann_macs for count in spiking)
 
 
 def _bill(number_format: str, counts: Sequence[OpCount], encoder_repeats: int, bits: int | None) -> Bill:
     """All terms at the prices of one format."""
     add_j, multiply_j, mac_j = (constant.joules_per_op for constant in _rows(number_format))
     snn = {
-        "accumulates": fsum(c.synops for c in counts) * add_j,
-        "encoder MACs": fsum(c.encoder_macs for c in counts) * encoder_repeats * mac_j,
-        "neuron updates": fsum(
+        "accumulates": total(c.synops for c in counts) * add_j,
+        "encoder MACs": total(c.encoder_macs for c in counts) * encoder_repeats * mac_j,
+        "neuron updates": total(
             c.neuron_updates * (c.adds_per_update * add_j + c.multiplies_per_update * multiply_j) for c in counts
         ),
     }
-    ann_j = fsum(c.ann_macs for c in counts) * mac_j
+    ann_j = total(c.ann_macs for c in counts) * mac_j
     synops, macs = _spiking(counts)
-    rest_j = fsum(snn.values()) - synops * add_j
+    rest_j = total(snn.values()) - synops * add_j
     product_j = None if bits is None else min(bits * add_j, mac_j)
     return Bill(
         prices=number_format,
         ann={"MACs": ann_j},
-        ann_sparse={"MACs": fsum(c.ann_macs_effective for c in counts) * mac_j},
+        ann_sparse={"MACs": total(c.ann_macs_effective for c in counts) * mac_j},
         snn=snn,
         rho_break_even=mac_j / add_j,
         rho_break_even_all_terms=(ann_j - rest_j) / (macs * add_j) if macs else None,
-        quantised=None if product_j is None else {"MACs": fsum(c.ann_macs for c in counts) * product_j},
+        quantised=None if product_j is None else {"MACs": total(c.ann_macs for c in counts) * product_j},
     )

@@ -48,7 +48,7 @@ def as_record(model: EnergyModel, breakdown: Breakdown, no_break_even: str = "")
         "prices": bill.prices,
         "terms": {"ann": bill.ann, "ann_sparse": bill.ann_sparse, "snn": bill.snn},
         "terms_unit": "J",
-        "totals": {network: asdict(breakdown.energy(network)) for network in ("ann", "ann_sparse", "snn")},
+        "totals": {network: _record(breakdown.energy(network)) for network in ("ann", "ann_sparse", "snn")},
         "ratio": {base: _record(breakdown.ratio(base)) for base in ("ann", "ann_sparse")},
         "efficiency": {
             "unit": "SynOps/s/W",
@@ -99,7 +99,7 @@ def model_record(model: EnergyModel, breakdown: Breakdown, steps: int, no_break_
         "unverified": model.unverified,
         "terms": {bill.prices: _terms(bill, priced) for bill in breakdown.bills},
         "terms_unit": "J",
-        "totals": {name: asdict(breakdown.energy(name)) for name in priced},
+        "totals": {name: _record(breakdown.energy(name)) for name in priced},
         "ratio": {name: _record(breakdown.ratio(name)) for name in priced if name != "snn"},
         "efficiency": {
             "unit": "SynOps/s/W",
@@ -128,8 +128,8 @@ def _terms(bill: Bill, networks: Sequence[str]) -> dict[str, dict[str, float]]:
 
 def _flip(found: BreakEven) -> dict[str, Any]:
     """A break-even as plain JSON."""
-    return {"rho": found.rho, "rho_even": asdict(found.rho_even), "rate": found.rate, "rate_even": found.rate_even,
-            "steps": found.steps, "steps_even": asdict(found.steps_even)}  # fmt: skip
+    return {"rho": found.rho, "rho_even": _record(found.rho_even), "rate": found.rate, "rate_even": found.rate_even,
+            "steps": found.steps, "steps_even": _record(found.steps_even)}  # fmt: skip
 
 
 def baselines_record() -> dict[str, Any]:
@@ -176,4 +176,4 @@ def _printed(constant: Constant) -> dict[str, Any]:
 
 def _record(span: Span | None) -> dict[str, float] | None:
     """A span as a dict, None as None."""
-    return None if span is None else asdict(span)
+    return None if span is None else {"value": span.value, "low": span.low, "high": span.high}

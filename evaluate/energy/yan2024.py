@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import ceil, fsum, log2
+from math import ceil, log2
 from typing import ClassVar
 
+from evaluate.counts import OpCount
 from evaluate.energy.charges import billed, broken_down, check_bits, check_repeats, rows
 from evaluate.energy.constants import Constant
 from evaluate.energy.model import Bill, Breakdown
-from evaluate.operations import OpCount
+from evaluate.traces import total
 
 __all__ = ["Yan2024", "matched_bits"]
 
@@ -107,21 +108,21 @@ def _bill(memory: str, counts: Sequence[OpCount], repeats: int, bits: int) -> Bi
     add_j, multiply_j, mac_j = (rows()[name].joules_per_op for name in (_ADD, _MULTIPLY, _MAC))
     bit_j = rows()[memory].joules_per_op / _ACCESS_BITS
     weighted = [c for c in counts if c.ann_macs]
-    synops, updates = fsum(c.synops for c in counts), fsum(c.neuron_updates for c in counts)
-    addresses = fsum(c.arrivals * ceil(log2(max(2, c.tensors.inputs))) for c in counts)
+    synops, updates = total(c.synops for c in counts), total(c.neuron_updates for c in counts)
+    addresses = total(c.arrivals * ceil(log2(max(2, c.tensors.inputs))) for c in counts)
     snn = {
         "accumulates": synops * add_j,
         "weights": synops * _WEIGHT_BITS * bit_j,
         "spikes": addresses * bit_j,
-        "neuron updates": fsum(
+        "neuron updates": total(
             c.neuron_updates * (c.adds_per_update * add_j + c.multiplies_per_update * multiply_j) for c in counts
         ),
         "potentials": updates * 2 * _POTENTIAL_BITS * bit_j,
         "encoder": repeats
-        * fsum(_layer(c, c.encoder_macs, mac_j, _WEIGHT_BITS, bit_j) for c in counts if c.encoder_macs),
+        * total(_layer(c, c.encoder_macs, mac_j, _WEIGHT_BITS, bit_j) for c in counts if c.encoder_macs),
     }
     product_j = min(bits * add_j, mac_j)
-    ann = {"layers": fsum(_layer(c, c.ann_macs, mac_j, _WEIGHT_BITS, bit_j) for c in weighted)}
-    sparse = {"layers": fsum(_layer(c, c.ann_macs_effective, mac_j, _WEIGHT_BITS, bit_j) for c in weighted)}
-    quantised = {"layers": fsum(_layer(c, c.ann_macs, product_j, bits, bit_j) for c in weighted)}
+    ann = {"layers": total(_layer(c, c.ann_macs, mac_j, _WEIGHT_BITS, bit_j) for c in weighted)}
+    sparse = {"layers": total(_layer(c, c.ann_macs_effective, mac_j, _WEIGHT_BITS, bit_j) for c in weighted)}
+    quantised = {"layers": total(_layer(c, c.ann_macs, product_j, bits, bit_j) for c in weighted)}
     return billed(memory.removeprefix("horowitz2014-45nm-"), counts, ann, sparse, snn, _SPIKES, quantised)

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evaluate.counts import OpCount
 from evaluate.energy import (
     Breakdown,
     EnergyModel,
@@ -21,7 +22,6 @@ from evaluate.energy import (
 )
 from evaluate.energy.ops_horowitz import FORMATS
 from evaluate.errors import EvaluateError
-from evaluate.operations import OpCount
 
 PRICES = {"fp32": (0.9, 3.7), "fp16": (0.4, 1.1), "int32": (0.1, 3.1), "int8": (0.03, 0.2)}
 

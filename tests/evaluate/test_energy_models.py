@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from convert import ConvertConfig, convert, trace
+from evaluate.counts import OpCount, Tensors
 from evaluate.energy import (
     ChipAffine,
     DavidsonFurber2021,
@@ -25,9 +26,9 @@ from evaluate.energy import (
 from evaluate.energy.charges import rows
 from evaluate.energy.lemaire2022 import access_j
 from evaluate.errors import EvaluateError
-from evaluate.operations import OpCount, count_operations
+from evaluate.operations import count_operations
 from evaluate.runner import measure
-from evaluate.tensors import Tensors, tensors_of
+from evaluate.tensors import tensors_of
 
 NEURONS = OpCount("relu", "1", "neuron", neurons=10, spikes=50.0, neuron_updates=320, adds_per_update=2,
                   multiplies_per_update=1, tensors=Tensors(outputs=10))  # fmt: skip

@@ -16,10 +16,11 @@ from convert import ConvertConfig, convert, simulate_exact, trace
 from convert.graph.semantics import run
 from convert.pipeline import Conversion, reopened
 from evaluate.analog import AnalogPass
-from evaluate.exactness import Exactness, exactness_metrics, measure_exact
+from evaluate.exactness import Exactness, exactness_record, measure_exact
 from evaluate.job import Request, perform
 from evaluate.operations import count_operations
 from evaluate.records import Run, read_run
+from evaluate.rest import rest_metrics
 from evaluate.runner import measure
 from evaluate.tasks import plan
 from reports import summary
@@ -87,7 +88,7 @@ def test_a_sample_that_differs_is_counted() -> None:
     """The rows are counts of what was compared, not of what was hoped."""
     found = Exactness(38, 39, torch.tensor([3, 4] * 20), (np.zeros(40, dtype=np.int64),))
     asked = plan("auto", conversion()[0].heads, torch.tensor([0, 1] * 20))
-    rows = {m.name: m for m in exactness_metrics(found, asked)}
+    rows = {m.name: m for m in rest_metrics(exactness_record(found, asked))}
     assert rows["exact.identical"].value == 38 / 40
     assert rows["exact.certified"].value == 39 / 40
     assert rows["exact.quantised_accuracy"].value == 0.5

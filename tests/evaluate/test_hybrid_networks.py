@@ -12,8 +12,9 @@ from typer.testing import CliRunner
 
 from convert import ConvertConfig, convert, simulate, trace
 from convert.__main__ import app
+from evaluate.counts import OpCount
 from evaluate.hybrid import Hybrid, input_trains
-from evaluate.operations import OpCount, count_operations
+from evaluate.operations import count_operations
 from evaluate.records import read_run
 from evaluate.runner import measure
 from tests.oracles.transformers import Encoder

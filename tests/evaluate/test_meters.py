@@ -78,10 +78,10 @@ def test_without_the_library_there_is_no_card(tmp_path: Path, monkeypatch: pytes
 
 
 def test_measured_joules_are_called_a_measurement_of_the_simulation(tmp_path: Path) -> None:
-    found = simulation_metric(Meter((), {"RAPL package-0": 30.0}), 200)
+    found = simulation_metric({"RAPL package-0": 30.0}, 200)
     assert found.value == pytest.approx(0.15) and found.timing and found.samples == 200
     assert found.note.startswith("measured: RAPL package-0 30 J") and "not what any modelled chip costs" in found.note
-    none = simulation_metric(Meter(()), 200)
+    none = simulation_metric({}, 200)
     assert none.value is None and none.note == ABSENT == "not measured: no RAPL or NVML here"
 
 

@@ -1,19 +1,23 @@
 """Operation counts against loops over every edge, and against numbers that a reader can check by hand."""
 
+import dataclasses
 import itertools
+from collections import Counter
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
 from convert import ConvertConfig, convert, trace
 from convert.graph import ir
 from convert.graph.semantics import infer_shape
-from evaluate.operations import count_operations, update_cost
+from evaluate.arrivals import event_updates
+from evaluate.operations import count_operations, count_steps, update_cost
 from evaluate.runner import measure
-from evaluate.synapses import fan_out
+from evaluate.synapses import fan_out, summed
+from tests.oracles import delivery
 
 
 def edges(op, shape):
@@ -188,3 +192,155 @@ def test_update_cost(neuron, activation, cost):
     conversion = convert(trace(seeded(nn.Linear(2, 2), activation), (2,)), images(8, 2), ConvertConfig(neuron=neuron))
     (site,) = conversion.snn.sites.values()
     assert update_cost(site.neuron) == cost
+
+
+@st.composite
+def layers(draw):
+    """A weighted operation of any kind, average pooling in front of some, and spikes."""
+    kind = draw(st.sampled_from(["linear", "conv", "conv", "conv"]))
+    pool = None
+    if kind == "linear":
+        shape = tuple(draw(st.lists(st.integers(1, 4), min_size=1, max_size=2)))
+        op = ir.Linear(torch.zeros(draw(st.integers(1, 4)), shape[-1]), None)
+    else:
+        op, shape = draw(convolutions())
+        if draw(st.booleans()):
+            sides = len(shape) - 1
+            kernel, stride = (tuple(draw(st.integers(1, 3)) for _ in range(sides)) for _ in range(2))
+            padding = tuple(draw(st.integers(0, k // 2)) for k in kernel)
+            wide = zip(shape[1:], stride, kernel, padding, strict=True)
+            shape = (shape[0], *(max(1, (n - 1) * s + k - 2 * p) for n, s, k, p in wide))
+            pool = ir.AvgPool(kernel, stride, padding)
+    generator = torch.Generator().manual_seed(draw(st.integers(0, 2**31)))
+    weight = torch.randint(-1, 2, op.weight.shape, generator=generator).float()
+    spikes = torch.randint(0, 4, shape, generator=generator).double() * (torch.rand(shape, generator=generator) < 0.6)
+    return dataclasses.replace(op, weight=weight), pool, shape, spikes
+
+
+@settings(max_examples=60, deadline=None)
+@given(layers())
+def test_counts_equal_brute_force(drawn):
+    compare_with_brute_force(drawn)
+
+
+@pytest.mark.slow
+@settings(max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(layers())
+def test_counts_equal_brute_force_on_1000_layers(drawn):
+    compare_with_brute_force(drawn)
+
+
+def compare_with_brute_force(drawn):
+    op, pool, shape, spikes = drawn
+    events = {at: float(spikes[at]) for at in itertools.product(*map(range, shape)) if spikes[at]}
+    arriving, before = spikes, shape
+    if pool is not None:
+        events, before = delivery.pooled(pool, shape, events)
+        arriving = summed(pool, spikes)
+        assert arriving.shape == before and float(arriving.sum()) == sum(events.values())
+    synops, idle = delivery.delivered(op, before, events)
+    assert float((fan_out(op, before) * arriving).sum()) == synops
+    assert float((fan_out(op, before, zero=True) * arriving).sum()) == idle
+
+
+def walked(conversion, x, steps, run):
+    """SynOps, SynOps of zero weights and event-driven updates of a plain stack, spike by spike and step by step."""
+    graph, found = conversion.snn.graph, Counter()
+    for sample in x:
+        upto = run(sample[None])
+        for t in range(steps):
+            fired = {name: each[t] - (each[t - 1] if t else 0) for name, each in upto.items()}
+            events, shape, constant, hit = {}, graph.input.shape, True, None
+            for node in graph:
+                if node.name in conversion.snn.sites:
+                    everyone = set(itertools.product(*map(range, node.shape)))
+                    found[node.name, "updates"] += len(everyone if constant else hit)
+                if node.name in fired:
+                    spikes = fired[node.name].abs()
+                    places = itertools.product(*map(range, node.shape))
+                    events, constant, hit = {at: float(spikes[at]) for at in places if spikes[at]}, False, None
+                elif isinstance(node.op, ir.AvgPool):
+                    events, _ = delivery.pooled(node.op, shape, events)
+                elif isinstance(node.op, ir.Reshape):
+                    flat = {at: i for i, at in enumerate(itertools.product(*map(range, shape)))}
+                    events = {(flat[at],): n for at, n in events.items()}
+                elif isinstance(node.op, (ir.Linear, ir.Conv)):
+                    synops, idle = delivery.delivered(node.op, shape, events)
+                    found[node.name, "synops"] += synops
+                    found[node.name, "zero"] += idle
+                    hit = {out for at in events for out, _ in delivery.synapses(node.op, shape, at)}
+                shape = node.shape
+    return {key: count / len(x) for key, count in found.items()}
+
+
+CODES = {
+    "one bit": {"neuron": "if"}, "leaky": {"neuron": "seed"}, "burst": {"neuron": "if", "burst": 3},
+    "signed multi-bit": {"neuron": "if", "signed": True, "spike_values": 3},
+    "differential": {"neuron": "if", "code": "differential"},
+    "poisson": {"neuron": "if", "input_code": "poisson", "potential_steps": 0},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("code", CODES)
+@pytest.mark.parametrize("flat", [False, True], ids=["image", "signal"])
+def test_networks_of_every_code_equal_brute_force_at_batch_1_7_and_64(code, flat):
+    if flat:
+        layers = (nn.Conv1d(1, 2, 3, 2, 1), nn.ReLU(), nn.AvgPool1d(2, 1), nn.Conv1d(2, 4, 2, dilation=2, groups=2),
+                  nn.ReLU(), nn.Flatten(), nn.Linear(4, 2))  # fmt: skip
+        network, shape = seeded(*layers), (1, 9)
+    else:
+        layers = (nn.Conv2d(1, 2, 3, padding=1), nn.ReLU(), nn.AvgPool2d(2), nn.Conv2d(2, 2, 2, groups=2), nn.ReLU(),
+                  nn.Flatten(), nn.Linear(8, 2))  # fmt: skip
+        network, shape = seeded(*layers), (1, 6, 6)
+    with torch.no_grad():
+        network[3].weight[0] = 0.0
+    x, steps = images(64, *shape), 4
+    conversion = convert(trace(network, shape), x[:16], ConvertConfig(**CODES[code]))
+
+    def run(part):
+        return measure(conversion, part, range(1, steps + 1)).spikes
+
+    totals = []
+    for batch in (1, 7, 64):
+        found = Counter()
+        for start in range(0, 63 if batch == 7 else 64, batch):
+            part = x[start : start + batch]
+            measured = measure(conversion, part, (steps,), seed=start)
+            (rows,) = count_steps(conversion, measured.spikes, measured.nonzero, (steps,))
+            for row in rows:
+                found[row.node, "synops"] += row.synops * len(part)
+                found[row.node, "zero"] += row.synops_zero_weight * len(part)
+        totals.append(found)
+    if code != "poisson":  # noise belongs to a sample's place in the data, which differs here
+        (rest,) = (count_rest(conversion, x[63:], steps),)
+        both = Counter(totals[1])
+        both.update(rest)
+        for key, n in totals[0].items():
+            assert n == pytest.approx(totals[2][key], abs=1e-6) and n == pytest.approx(both[key], abs=1e-6)
+    few = x[:3]
+    expected = walked(conversion, few, steps, run)
+    alone = [count_rest(conversion, few[i : i + 1], steps) for i in range(3)]
+    updates = []
+    for i in range(3):
+        upto = run(few[i : i + 1])
+        trains = {name: torch.diff(each, dim=0, prepend=torch.zeros_like(each[:1])) for name, each in upto.items()}
+        updates.append(event_updates(conversion, trains))
+    for (node, what), count in expected.items():
+        got = [each[node] for each in updates] if what == "updates" else [each[node, what] for each in alone]
+        assert sum(got) / 3 == pytest.approx(count, abs=1e-9), (node, what)
+    assert any(count for (_, what), count in expected.items() if what == "zero")
+
+
+def count_rest(conversion, part, steps):
+    measured = measure(conversion, part, (steps,))
+    (rows,) = count_steps(conversion, measured.spikes, measured.nonzero, (steps,))
+    found = Counter()
+    for row in rows:
+        found[row.node, "synops"], found[row.node, "zero"] = row.synops * len(part), row.synops_zero_weight * len(part)
+    return found
+
+
+def test_the_analog_first_layer_has_a_count_for_every_step():
+    network = seeded(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 2))
+    _, _, rows = counted(network, images(3, 6), steps=9)
+    assert (rows["linear"].encoder_macs, rows["linear"].encoder_macs_recomputed) == (48, 9 * 48)

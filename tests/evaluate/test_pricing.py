@@ -12,6 +12,7 @@ import pytest
 
 import evaluate.energy
 from convert.recipes import recipe
+from evaluate.counts import OpCount, Tensors
 from evaluate.energy import (
     ChipAffine,
     DavidsonFurber2021,
@@ -27,9 +28,7 @@ from evaluate.energy.break_even import flip_in_words
 from evaluate.energy.charges import table_of
 from evaluate.errors import EvaluateError
 from evaluate.job import Request, perform
-from evaluate.operations import OpCount
 from evaluate.records import Run
-from evaluate.tensors import Tensors
 
 HERE = Path(evaluate.energy.__file__).parent
 ENCODER = OpCount("fc1", "0", "encoder", ann_macs=1000, ann_macs_effective=900.0, encoder_macs=1000,

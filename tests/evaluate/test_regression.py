@@ -19,10 +19,10 @@ SECOND = FIRST + GENERATOR.normal(size=(200, 3)) * [0.1, 1, 20]
 
 
 def test_values_are_those_of_scikit_learn():
-    assert r2(FIRST, TRUTH).value == pytest.approx(r2_score(TRUTH, FIRST))
+    assert r2(FIRST, TRUTH).estimate().value == pytest.approx(r2_score(TRUTH, FIRST))
     pooled = root_mean_squared_error(TRUTH.ravel(), FIRST.ravel())
-    assert rmse(FIRST, TRUTH).value == pytest.approx(pooled)
-    gap = r2_difference(FIRST, SECOND, TRUTH)
+    assert rmse(FIRST, TRUTH).estimate().value == pytest.approx(pooled)
+    gap = r2_difference(FIRST, SECOND, TRUTH).estimate()
     assert gap.value == pytest.approx(r2_score(TRUTH, SECOND) - r2_score(TRUTH, FIRST))
     curve = r2_curve(np.stack([FIRST, SECOND], 1), TRUTH)
     assert curve.tolist() == pytest.approx([r2_score(TRUTH, FIRST), r2_score(TRUTH, SECOND)])
@@ -31,9 +31,12 @@ def test_values_are_those_of_scikit_learn():
 def test_intervals_are_those_of_resampling():
     picks = np.random.default_rng(1).integers(0, 200, (2000, 200))
     for found, statistic in (
-        (r2(FIRST, TRUTH), lambda i: r2_score(TRUTH[i], FIRST[i])),
-        (rmse(FIRST, TRUTH), lambda i: np.sqrt(((TRUTH[i] - FIRST[i]) ** 2).mean())),
-        (r2_difference(FIRST, SECOND, TRUTH), lambda i: r2_score(TRUTH[i], SECOND[i]) - r2_score(TRUTH[i], FIRST[i])),
+        (r2(FIRST, TRUTH).estimate(), lambda i: r2_score(TRUTH[i], FIRST[i])),
+        (rmse(FIRST, TRUTH).estimate(), lambda i: np.sqrt(((TRUTH[i] - FIRST[i]) ** 2).mean())),
+        (
+            r2_difference(FIRST, SECOND, TRUTH).estimate(),
+            lambda i: r2_score(TRUTH[i], SECOND[i]) - r2_score(TRUTH[i], FIRST[i]),
+        ),
     ):
         low, high = np.quantile([statistic(i) for i in picks], [0.025, 0.975])
         assert found.high - found.low == pytest.approx(high - low, rel=0.15)
@@ -43,7 +46,7 @@ def test_intervals_are_those_of_resampling():
 def test_what_is_undefined_has_no_value():
     constant = np.ones((5, 1))
     assert r2(constant + 1, constant) is None and r2_curve(constant[:, None], constant) is None
-    assert rmse(np.ones((1, 1)), np.zeros((1, 1))).low is None
+    assert rmse(np.ones((1, 1)), np.zeros((1, 1))).estimate().low is None
     with pytest.raises(EvaluateError, match="expected both"):
         rmse(np.ones((2, 1)), np.ones((2, 2)))
 

@@ -10,6 +10,9 @@ import pytest
 
 from evaluate.benchmarks.assembling import assemble_benchmark
 from evaluate.benchmarks.request import BenchmarkRequest, Case, cases
+from evaluate.explanations import explain
+from evaluate.explanations.again import metrics_again
+from evaluate.explanations.meanings import meaning
 from evaluate.records import BENCHMARK, Run, read_run, write_run
 
 Record = Callable[[Case], dict[str, Any]]
@@ -94,3 +97,15 @@ def test_a_machine_that_is_unsteady_is_noted(asked: BenchmarkRequest, record_of:
     record["contestants"]["ann"]["wall_s"] = (1.0, 2.0, 2.5)
     (note,) = assemble_benchmark(asked, [record], 1).notes
     assert note == f"{LABEL}: unsteady, the ANN itself took 1,000.0 to 2,500.0 ms; measure on an idle machine"
+
+
+def test_every_number_of_a_benchmark_is_explained(run: Run) -> None:
+    again = metrics_again(run)
+    for m in run.metrics:
+        assert meaning(m.name), m.name
+        text = explain(run, m.name)
+        if m.timing:
+            assert (again[m.name].value, again[m.name].low, again[m.name].high) == (m.value, m.low, m.high)
+            assert "recomputed  identical" in text and "method[0]" in text
+        else:
+            assert "counted while the contestant ran" in text
