@@ -210,7 +210,7 @@ class Cluster:
             for number, question in enumerate(questions)
         }
         try:
-            for future in as_completed(list(futures)):
+            for future in as_completed(list(futures), loop=self._client.loop):
                 if self._client.status != "running":
                     raise SuiteError(f"--cluster: {self.address} is gone; finished cases are kept: run it again")
                 number = futures.pop(future)
