@@ -54,6 +54,8 @@ _EXAMPLES = """Examples:
   python -m reports render a.snn --format html
   python -m reports render a.snn b.snn c.snn --format html --out pages/
                                             one file, report.html, with the runs side by side
+  python -m reports render runs/ --format html
+                                            the same with all runs of a suite
   python -m reports render a.snn b.snn --format csv
 
 Exit status: 0 good, 2 the run file or the folder cannot be used."""
@@ -151,7 +153,7 @@ def main() -> None:
 
 @app.command("render", epilog=_EXAMPLES)
 def render_command(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="A run.json, or the folder that holds it.")],
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="A run.json, its folder, or a folder of runs.")],
     out: Annotated[Path | None, typer.Option(help="Folder of the report; default: beside the first run file.")] = None,
     form: Annotated[
         Format, typer.Option("--format", help="Markdown with figures, one HTML file, or data.")
@@ -159,7 +161,7 @@ def render_command(
 ) -> None:
     """Write the report of a run, or one page of several side by side."""
     try:
-        found = [read_run(run) for run in runs]
+        found = [run for place in runs for run in load_runs(place)]
         folder = out if out is not None else runs[0] if runs[0].is_dir() else runs[0].parent
         if form is not Format.MD:
             path = folder / f"report.{form.value}"

@@ -23,7 +23,7 @@ from evaluate.environment import code_version
 from evaluate.errors import EvaluateError, ProcessError, SuiteError
 from evaluate.isolation import Isolated, Progress, environment_with
 
-__all__ = ["Begin", "Cluster", "Here", "Outcome", "Pool", "Question"]
+__all__ = ["Begin", "Cluster", "Here", "Outcome", "Pool", "Question", "ask_alone"]
 
 _WORKER = "evaluate.suites.worker"
 _PATIENCE_S = 30.0
@@ -210,7 +210,7 @@ class Cluster:
             for number, question in enumerate(questions)
         }
         try:
-            for future in as_completed(list(futures)):
+            for future in as_completed(list(futures), loop=self._client.loop):
                 if self._client.status != "running":
                     raise SuiteError(f"--cluster: {self.address} is gone; finished cases are kept: run it again")
                 number = futures.pop(future)
