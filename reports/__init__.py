@@ -17,6 +17,7 @@ html          html_page(): one file, one run or several      formats   JSON and 
 vectors       axes, curves and bars as SVG          charts     the figures of the page
 layering      layers as a table with bars
 history       one light entry of a run: what a store keeps ready and a dashboard reads
+store         open_store(): a history in SQLite or PostgreSQL, its commands, commits and branches for the gate
 rerunning     rerun(): the same numbers from the run file alone
 pages         render(): report.md and its figures   errors      the error tree
 """

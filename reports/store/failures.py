@@ -25,12 +25,13 @@ _KINDS: dict[str, tuple[type[StoreError], str]] = {
     "read only": (ReadOnlyStoreError, "it may be read only; ask for the right to write, or name another store"),
     "busy": (BusyStoreError, "other programs kept it locked for too long; do it again: nothing was lost"),
     "damaged": (DamagedStoreError, "it is damaged, or no run store; restore a copy or import an export"),
+    "closed": (StoreError, "it cannot be opened or made; look at the rights of the file and its folder"),
     "other": (StoreError, "it cannot be used; see the reason"),
 }
 _SQLITE = {
     sqlite3.SQLITE_FULL: "full", sqlite3.SQLITE_READONLY: "read only", sqlite3.SQLITE_PERM: "read only",
     sqlite3.SQLITE_BUSY: "busy", sqlite3.SQLITE_LOCKED: "busy",
-    sqlite3.SQLITE_CORRUPT: "damaged", sqlite3.SQLITE_NOTADB: "damaged",
+    sqlite3.SQLITE_CORRUPT: "damaged", sqlite3.SQLITE_NOTADB: "damaged", sqlite3.SQLITE_CANTOPEN: "closed",
 }  # fmt: skip
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
 _POSTGRES = {
