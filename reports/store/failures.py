@@ -35,7 +35,7 @@ _SQLITE = {
 }  # fmt: skip
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
 _POSTGRES = {
-    "53100": "full", "53200": "full", "25006": "read only", "42501": "read only", "55P03": "busy", "40P01": "busy",
+    "53100": "full", "25006": "read only", "42501": "read only", "55P03": "busy", "40P01": "busy",
     "57014": "busy", "XX001": "damaged", "XX002": "damaged",
 }  # fmt: skip
 
