@@ -18,6 +18,7 @@ vectors       axes, curves and bars as SVG          charts     the figures of th
 rasters       one sample, spike by spike
 layering      layers as a table with bars
 history       one light entry of a run: what a store keeps ready and a dashboard reads
+store         open_store(): a history in SQLite or PostgreSQL, its commands, commits and branches for the gate
 rerunning     rerun(): the same numbers from the run file alone
 pages         render(): report.md and its figures   errors      the error tree
 """

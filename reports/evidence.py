@@ -12,8 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from scipy.stats import binomtest, wilcoxon
-
 from evaluate.records import Run, unpack_bits
 from reports.fields import number, text
 
@@ -39,6 +37,8 @@ def flips(name: str, base: Run, head: Run) -> Flips | None:
     RunFileError
         The bits of a run are damaged.
     """
+    from scipy.stats import binomtest  # a second to import: not for commands that compare nothing
+
     key = _BITS.get(name, "")
     counts = [number(run.samples, "count") for run in (base, head)]
     packed = [text(run.samples, key) for run in (base, head)]
@@ -73,6 +73,8 @@ def paired_ratio(base: Sequence[float], head: Sequence[float], better: str = "lo
     >>> round(ratio.value, 2), ratio.p_value < 0.01
     (1.2, True)
     """
+    from scipy.stats import wilcoxon  # likewise
+
     sign = -1.0 if better == "higher" else 1.0
     d = [sign * math.log(b / a) for a, b in zip(base, head, strict=True)]
     n = len(d)

@@ -25,16 +25,17 @@ _KINDS: dict[str, tuple[type[StoreError], str]] = {
     "read only": (ReadOnlyStoreError, "it may be read only; ask for the right to write, or name another store"),
     "busy": (BusyStoreError, "other programs kept it locked for too long; do it again: nothing was lost"),
     "damaged": (DamagedStoreError, "it is damaged, or no run store; restore a copy or import an export"),
+    "closed": (StoreError, "it cannot be opened or made; look at the rights of the file and its folder"),
     "other": (StoreError, "it cannot be used; see the reason"),
 }
 _SQLITE = {
     sqlite3.SQLITE_FULL: "full", sqlite3.SQLITE_READONLY: "read only", sqlite3.SQLITE_PERM: "read only",
     sqlite3.SQLITE_BUSY: "busy", sqlite3.SQLITE_LOCKED: "busy",
-    sqlite3.SQLITE_CORRUPT: "damaged", sqlite3.SQLITE_NOTADB: "damaged",
+    sqlite3.SQLITE_CORRUPT: "damaged", sqlite3.SQLITE_NOTADB: "damaged", sqlite3.SQLITE_CANTOPEN: "closed",
 }  # fmt: skip
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
 _POSTGRES = {
-    "53100": "full", "53200": "full", "25006": "read only", "42501": "read only", "55P03": "busy", "40P01": "busy",
+    "53100": "full", "25006": "read only", "42501": "read only", "55P03": "busy", "40P01": "busy",
     "57014": "busy", "XX001": "damaged", "XX002": "damaged",
 }  # fmt: skip
 

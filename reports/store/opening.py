@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Engine, QueuePool, create_engine, event
 from reports.errors import DamagedStoreError, MissingStoreError, StoreError
 from reports.fields import plain
 from reports.store.places import Place
+from reports.store.schema import versions
 
 __all__ = ["check_file", "engine_of"]
 
@@ -95,7 +96,13 @@ def _writable(file: Path) -> sqlite3.Connection:
 
 
 def _write_ahead(connection: sqlite3.Connection) -> None:
-    """Readers go on while one writes. The change of mode does not wait for others by itself, so it is tried again."""
+    """Readers go on while one writes. The change of mode does not wait for others by itself, so it is tried again.
+
+    The file of another program, which will be refused, stays as it is.
+    """
+    names = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    if names and versions.name not in names:
+        return
     until = time.monotonic() + _PATIENCE_S
     while connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
         try:

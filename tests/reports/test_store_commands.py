@@ -48,7 +48,7 @@ def command(*words: str | Path, store: str | None = None) -> tuple[int, str, str
     return done.exit_code, done.stdout, done.stderr
 
 
-@settings(max_examples=12)
+@settings(max_examples=6)
 @given(st.lists(RUNS, max_size=9))
 def test_export_and_import_are_the_identity(tmp_path_factory: pytest.TempPathFactory, runs: list[Run]) -> None:
     folder = tmp_path_factory.mktemp("lines")

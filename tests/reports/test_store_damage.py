@@ -158,8 +158,10 @@ def test_tables_of_another_program_are_left_alone(store_url: str) -> None:
         connection = sqlite3.connect(store_url)
         connection.execute(mine)
         connection.close()
+    before = None if on_server(store_url) else Path(store_url).read_bytes()
     with pytest.raises(DamagedStoreError, match=r"tables of another program \(runs\)"):
         open_store(store_url)
+    assert on_server(store_url) or Path(store_url).read_bytes() == before
 
 
 def first_version(url: str) -> list[Run]:
