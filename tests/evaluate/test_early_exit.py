@@ -85,9 +85,8 @@ def test_numbers_do_not_depend_on_the_batch(prepared, monkeypatch):
         monkeypatch.setattr(early_exit, "batch_within", lambda *given, size=size: size)
         runs.append(run_prepared(asked, made))
     first, second = ([(m.name, m.value, m.low, m.high) for m in r.metrics if "early_exit" in m.name] for r in runs)
-    assert [row[0] for row in first] == [row[0] for row in second]
-    for one, other in zip(first, second, strict=True):
-        assert one[1:] == pytest.approx(other[1:], rel=1e-12)
+    assert first == second
+    assert len(first) > 15
     assert runs[0].curves["early_exit"] == runs[1].curves["early_exit"]
     assert runs[0].assumptions["early_exit"] == runs[1].assumptions["early_exit"]
 
