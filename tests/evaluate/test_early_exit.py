@@ -9,6 +9,7 @@ import torch
 from typer.testing import CliRunner
 
 from convert.__main__ import app
+from convert.errors import ConfigError
 from convert.recipes import recipe
 from convert.simulation.engine import simulate
 from evaluate import early_exit
@@ -132,10 +133,15 @@ def test_the_report_has_the_rule_and_the_exits(found):
     assert "Early exit" in html_page([found])
 
 
+def test_too_few_samples_for_the_rate_are_refused(prepared):
+    request, made = prepared
+    with pytest.raises(ConfigError, match="got 347 calibration samples that set no threshold; expected at least 598"):
+        run_prepared(replace(request, early_exit=read_exit("margin:0.5%")), made)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--early-exit", "margin:0.5%"), "got 347 calibration samples that set no threshold; expected at least 598"),
         (("--early-exit", "soon"), "--early-exit: got 'soon'; expected sound, margin, or margin:RATE"),
         (("--early-exit", "sound", "--recipe", "all"), "--early-exit: got several networks"),
         (("--early-exit", "sound", "--predict"), "--early-exit: got it with --predict"),
