@@ -12,6 +12,7 @@ module.py      SpikingModule: one step as an nn.Module, state in and out
 kernels.py     the loops over time of one population
 quiescence.py  the exact mode: until nothing can fire; its proof, its quantised network, its certificate
 asynchronous.py  the same with delays and in any order, slow and obvious: the oracle of the exact mode
+outstanding.py what the steps to come can still change: when a decision is final, with proof
 look_ahead.py  starts repaired for each sample by a trial run
 periods.py     the radix code: a period of steps for each layer, and one dense pass that gives them all
 capacity.py    whether the sums of an exact or radix network are those of integers

@@ -4,8 +4,10 @@ import pytest
 import torch
 from scipy.stats import beta, binom
 
+from convert import convert, trace
 from convert.errors import ConfigError
 from convert.graph.readout import Head
+from convert.recipes import recipe
 from convert.simulation.engine import simulate
 from evaluate.early_exit import Simulated, calibrated_margin, run_to_exits
 from evaluate.exit_calibration import allowed_changes, critical_margins, fit_margin, wanted_samples
@@ -167,3 +169,13 @@ def test_answers_that_are_no_decision_are_refused():
         refuse_exit(network, [Task("regression", Head("", (3,)))])
     with pytest.raises(ConfigError, match="got 2 outputs"):
         refuse_exit(network, [CLASSES, CLASSES])
+
+
+@pytest.mark.parametrize(
+    ("name", "message"), [("exact", "stops by itself when no neuron can fire"), ("radix", "before its last period")]
+)
+def test_networks_that_stop_by_themselves_are_refused(name, message):
+    model = torch.nn.Sequential(torch.nn.Linear(8, 6), torch.nn.ReLU(), torch.nn.Linear(6, 3))
+    network = convert(trace(model, (8,)), torch.rand(32, 8), recipe(name).config(16)).snn
+    with pytest.raises(ConfigError, match=message):
+        refuse_exit(network, [CLASSES])
