@@ -44,19 +44,8 @@ def test_runs_and_seeds_belong_together() -> None:
 
 def test_command_line(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    options = [
-        "--limit",
-        "20",
-        "--calibration-samples",
-        "30",
-        "--steps",
-        "3",
-        "--seeds",
-        "2",
-        "--input",
-        "poisson",
-        "--no-potentials",
-    ]
+    options = ["--limit", "20", "--calibration-samples", "30", "--steps", "3", "--seeds", "2"]
+    options += ["--input", "poisson", "--no-potentials"]
     said = CliRunner().invoke(app, ["zoo:digits-relu", *options, "--out", str(out)])
     assert said.exit_code == 0, said.output
     run = read_run(out)
