@@ -29,7 +29,7 @@ __all__ = ["Case", "assemble"]
 
 _STATISTICS = (
     "Both networks run on the same samples. Single proportions carry Wilson intervals, the accuracy difference "
-    "Newcombe's paired interval (method 10) and the exact McNemar test; all at 95 %.",
+    "Newcombe's paired interval (method 10), that of the paired bootstrap, and the exact McNemar test; all at 95 %.",
     "Latency is the first step from which the SNN stays within x points of the ANN until the last simulated step. It "
     "is model time (steps times dt), not the wall clock of this simulation.",
     "Agreement is the fraction of samples on which both networks give the same answer.",

@@ -15,6 +15,7 @@ from reports.canvas import BLACK, BLUE, GREEN, GREY, ORANGE, VERMILION, draw, li
 from reports.fields import branch, entries, metric, number
 from reports.findings import energy_model
 from reports.quantities import count, joules
+from reports.ratios import paint_ratios, priced
 
 __all__ = ["accuracy_png", "energy_png", "series"]
 
@@ -27,8 +28,9 @@ def accuracy_png(run: Run) -> bytes:
 
 
 def energy_png(run: Run) -> bytes:
-    """Accuracy (agreement, where there are no labels) against modelled energy: the frontier."""
-    return draw(lambda figure: _paint_energy(figure, run), 7.2, 4.3)
+    """Accuracy (agreement, where there are no labels) against modelled energy: the frontier; below it all models."""
+    rows = len(priced(run))
+    return draw(lambda figure: _paint_energy(figure, run), 7.2, 4.3 if rows < 2 else 4.9 + 0.42 * rows)
 
 
 def series(rows: list[dict[str, Any]], x: str, y: str, scale: float = 1.0) -> _Series:
@@ -123,8 +125,13 @@ def _step_axis(axes: Axes, run: Run) -> None:
 
 
 def _paint_energy(figure: Figure, run: Run) -> None:
-    """The frontier of the spiking network, a point for each form of the ANN."""
-    axes = figure.subplots()
+    """The frontier of the spiking network, a point for each form of the ANN; where several models price it, all."""
+    models = len(priced(run))
+    if models < 2:
+        axes = figure.subplots()
+    else:
+        axes, below = figure.subplots(2, 1, height_ratios=(3.4, 0.5 * models))
+        paint_ratios(below, run)
     rows = entries(run.curves, "steps")
     field, title, scale = _kept(run, rows)
     labelled = field in ("accuracy", "r2")
@@ -144,7 +151,7 @@ def _paint_energy(figure: Figure, run: Run) -> None:
     if fits.is_regression(run) and axes.get_ylim()[0] < -0.5:
         axes.set_ylim(-0.5, None)
     axes.set_title("What is kept, over what it costs (up and to the left is better)")
-    figure.legend(loc="outside lower center", ncols=3)
+    axes.legend(loc="best", fontsize=8) if models > 1 else figure.legend(loc="outside lower center", ncols=3)
 
 
 def _kept(run: Run, rows: list[dict[str, Any]]) -> tuple[str, str, float]:

@@ -172,7 +172,7 @@ def _alt(run: Run) -> dict[str, str]:
     """What each figure shows, for those who do not see it."""
     said = {
         "accuracy": f"Accuracy and agreement of the spiking network against steps. {findings.accuracy(run)}.",
-        "energy": f"Accuracy against modelled energy per inference. {findings.energy(run)}.",
+        "energy": f"Accuracy against modelled energy, and ratios under all models. {findings.energy(run)}.",
         "efficiency": f"SynOps per joule beside chips and biology. This network: {findings.efficiency(run)}.",
     }
     if fits.is_regression(run):

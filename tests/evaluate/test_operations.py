@@ -281,8 +281,17 @@ CODES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("code", CODES)
-@pytest.mark.parametrize("flat", [False, True], ids=["image", "signal"])
+QUICK = {("one bit", False), ("differential", True)}
+
+
+@pytest.mark.parametrize(
+    ("code", "flat"),
+    [
+        pytest.param(code, flat, marks=() if (code, flat) in QUICK else pytest.mark.slow)
+        for code in CODES
+        for flat in (False, True)
+    ],
+)
 def test_networks_of_every_code_equal_brute_force_at_batch_1_7_and_64(code, flat):
     if flat:
         layers = (nn.Conv1d(1, 2, 3, 2, 1), nn.ReLU(), nn.AvgPool1d(2, 1), nn.Conv1d(2, 4, 2, dilation=2, groups=2),
@@ -293,7 +302,7 @@ def test_networks_of_every_code_equal_brute_force_at_batch_1_7_and_64(code, flat
                   nn.Flatten(), nn.Linear(8, 2))  # fmt: skip
         network, shape = seeded(*layers), (1, 6, 6)
     with torch.no_grad():
-        network[3].weight[0] = 0.0
+        network[3].weight[..., 0] = 0.0
     x, steps = images(64, *shape), 4
     conversion = convert(trace(network, shape), x[:16], ConvertConfig(**CODES[code]))
 

@@ -15,6 +15,7 @@ from evaluate.errors import EvaluateError
 from evaluate.statistics import (
     Interval,
     PairedDifference,
+    bootstrap_interval,
     describe,
     mcnemar_p,
     median_interval,
@@ -210,3 +211,18 @@ def test_the_interval_of_a_median_does_not_depend_on_the_order() -> None:
 def test_no_interval_without_values(values: list[float], confidence: float) -> None:
     with pytest.raises(EvaluateError, match="median_interval"):
         median_interval(values, confidence)
+
+
+@pytest.mark.parametrize(("only_a", "only_b", "n"), [(12, 2, 100), (0, 3, 40), (5, 5, 450), (0, 0, 20)])
+def test_the_bootstrap_in_closed_form_is_that_of_many_resamples(only_a, only_b, n):
+    differences = np.array([-1] * only_a + [1] * only_b + [0] * (n - only_a - only_b))
+    drawn = np.random.default_rng(0).choice(differences, (20_000, n)).mean(axis=1)
+    low, high = np.quantile(drawn, (0.025, 0.975))
+    found = bootstrap_interval(only_a, only_b, n)
+    assert (found.low, found.high) == pytest.approx((low, high), abs=1.01 / n)
+
+
+def test_the_bootstrap_refuses_what_is_no_table():
+    for wrong in ((-1, 0, 5), (3, 3, 5), (0, 0, 0)):
+        with pytest.raises(EvaluateError, match="discordant"):
+            bootstrap_interval(*wrong)
