@@ -1,12 +1,15 @@
 """Which networks, which data?
 
-nets.py         the architectures, plain `nn.Sequential`
-training.py     train a network by its recipe (recipes/NAME.toml)
-checkpoints.py  the weights file: safetensors with metadata
-catalogue.py    networks by name, and verification of the installed weights (weights/)
-datasets.py     data sets by spec; fashion.py and npz.py read files, samples.py is what comes out
-errors.py       the error tree
-__main__.py     the command line
+architectures.py  networks without weights, by name; nets.py builds them from layers.py and torch.nn
+training.py       train a network by its recipe (recipes/NAME.toml); provenance.py says how that went
+checkpoints.py    the weights file: safetensors with metadata
+catalogue.py      networks by name, and verification of the installed weights (weights/)
+cards.py          what is known of a network, in lines; macs.py counts its products
+exporting.py      a network as a model file of each kind that can be converted
+datasets.py       data sets by spec; fashion.py and npz.py read files, waveform.py generates series
+samples.py        what comes out of a data set
+errors.py         the error tree
+__main__.py       the command line
 """
 
 from zoo.catalogue import (
@@ -16,11 +19,12 @@ from zoo.catalogue import (
     load_checkpoint,
     names,
     save_checkpoint,
+    untrained,
     verify,
 )
 from zoo.datasets import Dataset, Samples, open_dataset
 from zoo.errors import CheckpointError, DatasetError, MissingDatasetError, UnknownNetworkError, ZooError
-from zoo.training import accuracy, recipe, train
+from zoo.training import accuracy, recipe, train, trained
 
 __all__ = [
     "CheckpointError",
@@ -40,5 +44,7 @@ __all__ = [
     "recipe",
     "save_checkpoint",
     "train",
+    "trained",
+    "untrained",
     "verify",
 ]

@@ -2,6 +2,7 @@
 
 digits                8x8 digits of scikit-learn, 1,797 samples, 10 classes
 fashion-mnist[:DIR]   Fashion-MNIST, 70,000 samples, 10 classes
+waveform              Breiman's waveforms, synthetic series of 21 values, 11,000 samples, 3 classes
 npz:FILE              your own: arrays x (n, ...) and, where there are labels, y (n,) or (n, k)
 """
 
@@ -14,10 +15,11 @@ from zoo.errors import DatasetError
 from zoo.fashion import open_fashion_mnist
 from zoo.npz import open_npz
 from zoo.samples import Dataset, Samples
+from zoo.waveform import open_waveform
 
 __all__ = ["SPECS", "Dataset", "Samples", "open_dataset"]
 
-SPECS = "digits, fashion-mnist[:DIR], npz:FILE"
+SPECS = "digits, fashion-mnist[:DIR], waveform, npz:FILE"
 
 _DIGITS_SPLITS = {"train": 1347, "test": 450}
 _DIGITS_SEED = 0
@@ -29,7 +31,7 @@ def open_dataset(spec: str) -> Dataset:
     Parameters
     ----------
     spec : str
-        ``digits``, ``fashion-mnist[:DIR]`` or ``npz:FILE``.
+        ``digits``, ``fashion-mnist[:DIR]``, ``waveform`` or ``npz:FILE``.
 
     Raises
     ------
@@ -48,6 +50,8 @@ def open_dataset(spec: str) -> Dataset:
         return _open_digits(spec)
     if kind == "fashion-mnist":
         return open_fashion_mnist(spec, rest or None)
+    if kind == "waveform" and not rest:
+        return open_waveform(spec)
     if kind == "npz" and rest:
         return open_npz(spec, rest)
     hint = f"\ndid you mean npz:{spec} ?" if spec.endswith(".npz") else ""
