@@ -24,7 +24,7 @@ from zoo.catalogue import (
 )
 from zoo.datasets import Dataset, Samples, open_dataset
 from zoo.errors import CheckpointError, DatasetError, MissingDatasetError, UnknownNetworkError, ZooError
-from zoo.training import accuracy, recipe, train, trained
+from zoo.training import accuracy, fitted, held_out, recipe, train, trained
 
 __all__ = [
     "CheckpointError",
@@ -36,6 +36,8 @@ __all__ = [
     "ZooError",
     "ZooNetwork",
     "accuracy",
+    "fitted",
+    "held_out",
     "is_checkpoint",
     "load",
     "load_checkpoint",
