@@ -90,8 +90,15 @@ def train(
     test = zoo.open_dataset(recipe.data).scored()
     module, history, training = _train_with_bar(recipe)
     reached = zoo.accuracy(module, test)
-    facts = {"accuracy": reached, "samples": len(test), "recipe_sha256": recipe.sha256, "training": training}
-    zoo.save_checkpoint(target, module, network=name, **facts)
+    zoo.save_checkpoint(
+        target,
+        module,
+        network=name,
+        accuracy=reached,
+        samples=len(test),
+        recipe_sha256=recipe.sha256,
+        training=training,
+    )
     if install:
         write_manifest()
     last = history[-1]

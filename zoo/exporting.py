@@ -114,13 +114,13 @@ def _onnx(network: ZooNetwork) -> bytes:
     import onnxscript  # noqa: F401
 
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    sample, buffer = torch.zeros(2, *network.sample_shape), io.BytesIO()
+    sample = torch.zeros(2, *network.sample_shape)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what the exporter is about to deprecate is no news to who exports a file
         program = torch.onnx.export(network.module, (sample,), dynamic_shapes=({0: "batch"},), verbose=False)
     assert program is not None  # as always without a path
-    program.save(buffer)
-    return buffer.getvalue()
+    content: bytes = program.model_proto.SerializeToString()
+    return content
 
 
 def _torchscript(network: ZooNetwork) -> bytes:

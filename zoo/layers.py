@@ -90,7 +90,7 @@ class QuantisedClip(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Any shape, kept."""
         if self.training:
-            trained: Tensor = _Rounded.apply(x, self.lam, self.levels)
+            trained: Tensor = _Rounded.apply(x, self.lam, self.levels)  # type: ignore[no-untyped-call]
             return trained
         return torch.floor(torch.clamp(x / self.lam, 0, 1) * self.levels + 0.5) / self.levels * self.lam
 

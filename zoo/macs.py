@@ -47,5 +47,5 @@ def _at_borders(layer: nn.Module, x: Tensor) -> int:
     assert isinstance(layer, _CONVOLUTIONS)
     convolve = nn.functional.conv1d if isinstance(layer, nn.Conv1d) else nn.functional.conv2d
     ones = torch.ones(1, 1, *layer.kernel_size)
-    taps = convolve(torch.ones(1, 1, *x.shape[2:]), ones, None, layer.stride, layer.padding, layer.dilation)  # type: ignore[arg-type]
+    taps = convolve(torch.ones(1, 1, *x.shape[2:]), ones, None, layer.stride, layer.padding, layer.dilation)
     return int(taps.sum()) * layer.out_channels * (layer.in_channels // layer.groups)
