@@ -74,6 +74,9 @@ class Bench:
         """
         model, traced, shape, _ = read_model(request)
         most = min(HELD_OUT, request.limit or HELD_OUT)
+        if (parts := _seen_and_unseen(request, shape)) is not None:
+            fit, held_out = parts[0], parts[1].take(torch.arange(min(most, len(parts[1]))))
+            return cls.of(request, goal, traced, fit, held_out, model.sha256)
         more = replace(wanted(request, model), calibration_samples=request.calibration_samples + most)
         drawn = calibration_samples(more, shape)
         if drawn is None or len(drawn) < 2:
@@ -84,13 +87,26 @@ class Bench:
         size = min(request.calibration_samples, max(len(drawn) - most, len(drawn) // 2))
         order = torch.arange(len(drawn))
         fit, held_out = drawn.take(order[:size]), drawn.take(order[size : size + most])
+        return cls.of(request, goal, traced, fit, held_out, model.sha256)
+
+    @classmethod
+    def of(
+        cls, request: Request, goal: Goal, traced: Traced, fit: zoo.Samples, held_out: zoo.Samples, model_sha256: str
+    ) -> Bench:
+        """A bench of samples at hand.
+
+        Raises
+        ------
+        ConfigError
+            Answers that are neither right nor wrong.
+        """
         asked = plan(request.task, heads_of(traced.graph, traced.heads), held_out.y)
         if asked.tasks[0].kind == "regression":
             raise ConfigError(
                 f"--auto: got {goal.text}, but the answers of {request.model} are numbers; expected classes or labels, "
                 "which are right or wrong: convert with --recipe all, and choose by R2"
             )
-        return cls(request, goal, traced, fit, held_out, asked, model.sha256)
+        return cls(request, goal, traced, fit, held_out, asked, model_sha256)
 
     @property
     def against(self) -> str:
@@ -142,3 +158,22 @@ class Bench:
         assert head.same is not None  # there is an ANN
         same = int(head.same[:, steps - 1].sum())
         return {"loss": 1 - same / head.n, "loss_bound": 1 - wilson(same, head.n, two_sided).low}
+
+
+def _seen_and_unseen(request: Request, shape: tuple[int, ...]) -> tuple[zoo.Samples, zoo.Samples] | None:
+    """Samples to fit, drawn by the seed, and all those that a network of the zoo was not trained on; else None.
+
+    A network loses less on the samples of its training than on others, so a search compares on the latter, if it can.
+    """
+    if not request.model.startswith("zoo:") or request.data is not None or request.calibration is not None:
+        return None
+    network = zoo.load(request.model.removeprefix("zoo:"))
+    if network.training is None or not network.training.unseen:
+        return None
+    drawn = []
+    for part, most in ((zoo.fitted, request.calibration_samples), (zoo.held_out, None)):
+        samples = part(network.data, network.training.unseen)
+        order = torch.randperm(len(samples), generator=torch.Generator().manual_seed(request.seed))[:most]
+        chosen = samples.take(order)
+        drawn.append(zoo.Samples(chosen.x.reshape(-1, *shape), chosen.y, chosen.split))
+    return drawn[0], drawn[1]

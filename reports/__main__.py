@@ -22,6 +22,7 @@ from reports.formats import csv_table, json_list
 from reports.gate import gate
 from reports.html import html_page
 from reports.pages import render, write_text
+from reports.pairing import load_runs
 from reports.rerunning import rerun
 from reports.speed import is_benchmark, render_speed, speed_lines
 from reports.store import find_runs, open_store

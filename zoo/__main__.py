@@ -14,14 +14,18 @@ import torch
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
+from tabulate import tabulate
 
 import zoo
+from zoo import exporting
+from zoo.architectures import architecture
+from zoo.cards import accuracy_interval, card
 from zoo.catalogue import WEIGHTS, write_manifest
 from zoo.errors import ZooError
+from zoo.macs import macs
 from zoo.places import roots
+from zoo.provenance import Provenance
 from zoo.training import Epoch, Recipe
-from zoo.writing import export_module
 
 __all__ = ["data", "export", "list_networks", "main", "show", "train", "verify"]
 
@@ -40,37 +44,33 @@ _Epochs = Annotated[int | None, typer.Option(min=1, metavar="N", help="Instead o
 _Threads = Annotated[int | None, typer.Option(min=1, metavar="N", help="CPU threads [all cores].")]
 _DataDir = Annotated[str | None, typer.Option("--data-dir", metavar="DIR", help="Look for data sets here first.")]
 _Install = Annotated[bool, typer.Option("--install", help="Replace the weights that come with the zoo.")]
+_FORMAT = f"One of {', '.join(exporting.FORMATS)} [by the suffix, where that is clear]."
 
 
 @_app.command("list", epilog="Example: python -m zoo list")
 def list_networks() -> None:
-    """List the networks: data set, size, accuracy."""
-    table = Table(box=None, pad_edge=False)
-    for column, justify in (
-        ("name", "left"),
-        ("data", "left"),
-        ("parameters", "right"),
-        ("accuracy", "right"),
-    ):
-        table.add_column(column, justify=justify, no_wrap=True)  # type: ignore[arg-type]
-    table.add_column("test samples", justify="right", no_wrap=True)
+    """List the networks: data set, activation, size, accuracy with its 95 % interval on the test split."""
+    rows = []
     for network in map(zoo.load, zoo.names()):
-        facts = (f"{network.parameters:,}", f"{network.accuracy:.2%}", f"{network.samples:,}")
-        table.add_row(network.name, network.data, *facts)
-    _out.print(table)
+        low, high = accuracy_interval(network)
+        cost = macs(network.module, network.sample_shape)
+        facts = (architecture(network.name).activation, f"{network.parameters:,}", f"{cost:,}")
+        interval = f"{low * 100:.1f} - {high * 100:.1f}"
+        rows.append((network.name, network.data, *facts, f"{network.accuracy:.2%}", interval, f"{network.samples:,}"))
+    headers = ("name", "data", "activation", "parameters", "MACs", "accuracy", "interval", "test samples")
+    aligned = ("left", "left", "left", *("right",) * 5)
+    _out.print(tabulate(rows, headers, tablefmt="plain", colalign=aligned, disable_numparse=True))
+    for name in zoo.untrained():
+        _out.print(f"{name}: a recipe without weights; python -m zoo train {name} --install")
 
 
 @_app.command(epilog="Example: python -m zoo show digits-relu")
 def show(name: _Name) -> None:
-    """Show one network: facts, layers, data splits and recipe."""
+    """Show the card of one network, its layers and its recipe."""
     network = zoo.load(name)
     _out.print(f"{network.name}: {network.description}")
-    _out.print(f"  accuracy      {network.accuracy:.2%} on {network.samples:,} test samples")
-    _out.print(f"  parameters    {network.parameters:,}")
-    _out.print(f"  sample shape  {network.sample_shape}")
-    _out.print(f"  licence       {network.licence}")
-    _out.print(f"  sha256        {network.sha256}")
-    _out.print(f"  data          {network.data}: {_split_note(network.data)}")
+    for fact, value in card(network).items():
+        _out.print(f"  {fact:<13} {value}")
     _out.print(f"\n{network.module}\n\nrecipe")
     for key, value in asdict(zoo.recipe(name)).items():
         _out.print(f"  {key:<18} {value}")
@@ -90,9 +90,17 @@ def train(
     if threads is not None:
         torch.set_num_threads(threads)
     test = zoo.open_dataset(recipe.data).scored()
-    module, history = _train_with_bar(recipe)
+    module, history, training = _train_with_bar(recipe)
     reached = zoo.accuracy(module, test)
-    zoo.save_checkpoint(target, module, network=name, accuracy=reached, samples=len(test), recipe_sha256=recipe.sha256)
+    zoo.save_checkpoint(
+        target,
+        module,
+        network=name,
+        accuracy=reached,
+        samples=len(test),
+        recipe_sha256=recipe.sha256,
+        training=training,
+    )
     if install:
         write_manifest()
     last = history[-1]
@@ -124,15 +132,16 @@ def verify(
         )
 
 
-@_app.command(epilog="Example: python -m zoo export fashion-cnn-relu model.pt")
+@_app.command(epilog="Example: python -m zoo export digits-relu weights.pth --format state_dict")
 def export(
     name: _Name,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="File to write, e.g. model.pt or model.pt2.")],
+    chosen: Annotated[str | None, typer.Option("--format", metavar="NAME", help=_FORMAT)] = None,
 ) -> None:
-    """Write a network as a model.pt, the whole module, or as a model.pt2 of torch.export."""
+    """Write a network as a model file of another kind, and say how to read it."""
     network = zoo.load(name)
-    export_module(network.module, file, network.sample_shape)
-    _out.print(f"wrote {file}")
+    chosen = exporting.export(network, file, chosen)
+    _out.print(f"wrote {file} ({chosen}); read it with\n  {exporting.reading_hint(network, file, chosen)}")
 
 
 @_app.command(epilog="Example: python -m zoo data --data-dir /data")
@@ -147,13 +156,9 @@ def data(
         _out.print(f"  {opened.split_note}")
         return
     looked = ", ".join(map(str, roots(data_dir)))
-    table = Table(box=None, pad_edge=False)
-    table.add_column("name", no_wrap=True)
-    table.add_column("samples", justify="right", no_wrap=True)
-    table.add_column("found in", overflow="fold")
-    for name in zoo.NAMED:
-        table.add_row(name, *_found(name, data_dir))
-    _out.print(table)
+    rows = [(name, *_found(name, data_dir)) for name in zoo.NAMED]
+    align = ("left", "right", "left")
+    _out.print(tabulate(rows, headers=("name", "samples", "found in"), disable_numparse=True, colalign=align))
     _out.print(f"\nlooked in {looked}")
     _out.print("how to get one: python -m zoo data NAME")
 
@@ -177,13 +182,6 @@ def main() -> None:
         sys.exit(2)
 
 
-def _split_note(data: str) -> str:
-    try:
-        return zoo.open_dataset(data).split_note
-    except zoo.MissingDatasetError:
-        return "not on this machine; python -m zoo verify says how to get it"
-
-
 def _target(name: str, path: Path | None, install: bool) -> Path:
     """Where the checkpoint goes, refused before the training rather than after it."""
     if install and path is not None:
@@ -196,7 +194,7 @@ def _target(name: str, path: Path | None, install: bool) -> Path:
     return target
 
 
-def _train_with_bar(recipe: Recipe) -> tuple[torch.nn.Sequential, tuple[Epoch, ...]]:
+def _train_with_bar(recipe: Recipe) -> tuple[torch.nn.Sequential, tuple[Epoch, ...], Provenance]:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -211,7 +209,7 @@ def _train_with_bar(recipe: Recipe) -> tuple[torch.nn.Sequential, tuple[Epoch, .
             bar.update(task, completed=step, total=steps, description=text)
 
         try:
-            return zoo.train(recipe, progress)
+            return zoo.trained(recipe, progress)
         except KeyboardInterrupt:
             bar.console.print("stopped; nothing was written")
             raise typer.Exit(130) from None

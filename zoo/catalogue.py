@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from zoo.checkpoints import ZooNetwork, is_checkpoint, load_checkpoint, save_checkpoint
+from zoo.architectures import ARCHITECTURES, architecture
+from zoo.checkpoints import WEIGHTS, ZooNetwork, is_checkpoint, load_checkpoint, save_checkpoint
 from zoo.datasets import open_dataset
 from zoo.errors import CheckpointError
-from zoo.nets import ARCHITECTURES, architecture
 from zoo.training import accuracy
 from zoo.writing import write_atomically
 
@@ -28,11 +28,10 @@ __all__ = [
     "manifest",
     "names",
     "save_checkpoint",
+    "untrained",
     "verify",
     "write_manifest",
 ]
-
-WEIGHTS = Path(__file__).parent / "weights"
 
 _FLIPS = 0.0005  # share of samples whose class may change with the order of float32 sums on another machine
 
@@ -49,14 +48,19 @@ class Verification:
 
 
 def names() -> tuple[str, ...]:
-    """Names of the networks.
+    """Names of the networks whose weights come with the zoo.
 
     Examples
     --------
     >>> names()[0]
     'digits-relu'
     """
-    return tuple(ARCHITECTURES)
+    return tuple(name for name in ARCHITECTURES if _weights(name).is_file())
+
+
+def untrained() -> tuple[str, ...]:
+    """Names of those that have a recipe, but no weights yet."""
+    return tuple(name for name in ARCHITECTURES if not _weights(name).is_file())
 
 
 def load(name: str) -> ZooNetwork:
@@ -69,7 +73,12 @@ def load(name: str) -> ZooNetwork:
     CheckpointError
         The installed weights are missing or damaged.
     """
-    return load_checkpoint(WEIGHTS / f"{architecture(name).name}.safetensors")
+    path = _weights(architecture(name).name)
+    if not path.is_file():
+        raise CheckpointError(
+            f"{path}: no such file; expected the weights of {name}; make them: python -m zoo train {name} --install"
+        )
+    return load_checkpoint(path)
 
 
 def manifest() -> dict[str, dict[str, Any]]:
@@ -114,7 +123,11 @@ def verify(name: str) -> Verification:
 def write_manifest() -> None:
     """Write `weights/manifest.toml` from the installed weights."""
     lines = ["# Written by python -m zoo train NAME --install; checked by python -m zoo verify --all.\n"]
-    for network in (load(name) for name in names() if (WEIGHTS / f"{name}.safetensors").is_file()):
+    for network in map(load, names()):
         lines.append(f'\n[{network.name}]\nsha256 = "{network.sha256}"\n')
         lines.append(f"accuracy = {network.accuracy!r}\nsamples = {network.samples}\n")
     write_atomically(WEIGHTS / "manifest.toml", "".join(lines).encode())
+
+
+def _weights(name: str) -> Path:
+    return WEIGHTS / f"{name}.safetensors"

@@ -1,7 +1,7 @@
 """The weights file of the zoo.
 
-A checkpoint is a safetensors file: tensors named as in the module, and metadata that names the network, its
-data, the accuracy stated for it and the recipe it came from. Nothing in it can run code, and the same weights
+A checkpoint is a safetensors file: tensors named as in the module, and metadata that names the network, its data, the
+accuracy stated for it, the recipe it came from and the training run. Nothing in it can run code, and the same weights
 and statements always give the same bytes.
 """
 
@@ -18,11 +18,15 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from zoo.architectures import Architecture, architecture
 from zoo.errors import CheckpointError
-from zoo.nets import Architecture, architecture
+from zoo.provenance import Provenance
 from zoo.writing import write_atomically
 
-__all__ = ["ZooNetwork", "is_checkpoint", "load_checkpoint", "save_checkpoint"]
+__all__ = ["WEIGHTS", "ZooNetwork", "is_checkpoint", "load_checkpoint", "save_checkpoint"]
+
+WEIGHTS = Path(__file__).parent / "weights"
+"""Where the weights are that come with the zoo."""
 
 _FORMAT, _VERSION = "ann2spike-zoo", "1"
 
@@ -55,6 +59,8 @@ class ZooNetwork:
         Number of trained values.
     description : str
         One sentence for people.
+    training : Provenance or None
+        How the weights came about; None in files from before that was recorded.
     licence : str
         Licence of the weights.
     """
@@ -69,6 +75,7 @@ class ZooNetwork:
     recipe_sha256: str
     parameters: int
     description: str
+    training: Provenance | None
     licence: str = "Apache-2.0"
 
 
@@ -92,7 +99,7 @@ def load_checkpoint(path: Path | str) -> ZooNetwork:
     """
     path = Path(path)
     metadata, tensors = _read(path)
-    net, accuracy, samples, recipe_sha256 = _statements(path, metadata)
+    net, accuracy, samples, recipe_sha256, training = _statements(path, metadata)
     with torch.device("meta"):  # draws no random numbers
         module = net.build().eval()
     _check_tensors(path, tensors, module.state_dict())
@@ -108,11 +115,19 @@ def load_checkpoint(path: Path | str) -> ZooNetwork:
         recipe_sha256=recipe_sha256,
         parameters=sum(parameter.numel() for parameter in module.parameters()),
         description=net.description,
+        training=training,
     )
 
 
 def save_checkpoint(
-    path: Path | str, module: nn.Module, *, network: str, accuracy: float, samples: int, recipe_sha256: str
+    path: Path | str,
+    module: nn.Module,
+    *,
+    network: str,
+    accuracy: float,
+    samples: int,
+    recipe_sha256: str,
+    training: Provenance | None = None,
 ) -> None:
     """Write `module` as the checkpoint of the network called `network`, atomically.
 
@@ -133,6 +148,7 @@ def save_checkpoint(
         "accuracy": repr(accuracy),
         "samples": str(samples),
         "recipe_sha256": recipe_sha256,
+        **({} if training is None else {"training": training.to_json()}),
     }
     write_atomically(path, _with_sorted_header(safetensors.torch.save(tensors, metadata)))
 
@@ -156,8 +172,8 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
         raise CheckpointError(f"{path}: not a readable safetensors file ({error})\n{_AGAIN}") from error
 
 
-def _statements(path: Path, metadata: Mapping[str, str]) -> tuple[Architecture, float, int, str]:
-    """Architecture, accuracy, samples and recipe that the metadata states."""
+def _statements(path: Path, metadata: Mapping[str, str]) -> tuple[Architecture, float, int, str, Provenance | None]:
+    """Architecture, accuracy, samples, recipe and training that the metadata states."""
     found = (metadata.get("format"), metadata.get("version"))
     if found != (_FORMAT, _VERSION):
         raise CheckpointError(
@@ -167,6 +183,7 @@ def _statements(path: Path, metadata: Mapping[str, str]) -> tuple[Architecture, 
         net = architecture(metadata["network"])
         data, recipe_sha256 = metadata["data"], metadata["recipe_sha256"]
         accuracy, samples = float(metadata["accuracy"]), int(metadata["samples"])
+        training = Provenance.from_json(metadata["training"]) if "training" in metadata else None
     except (KeyError, ValueError) as error:
         raise CheckpointError(f"{path}: metadata cannot be used: {error}\n{_AGAIN}") from error
     if data != net.data:
@@ -175,7 +192,7 @@ def _statements(path: Path, metadata: Mapping[str, str]) -> tuple[Architecture, 
         raise CheckpointError(
             f"{path}: accuracy {accuracy} on {samples} samples; expected 0 to 1 on 1 or more\n{_AGAIN}"
         )
-    return net, accuracy, samples, recipe_sha256
+    return net, accuracy, samples, recipe_sha256, training
 
 
 def _check_tensors(path: Path, tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:

@@ -3,6 +3,7 @@
 digits                8x8 digits of scikit-learn, 1,797 samples, 10 classes
 fashion-mnist[:DIR]   Fashion-MNIST, 70,000 samples, 10 classes; likewise mnist, kmnist, emnist[:SPLIT]
 cifar10, cifar100     [:DIR], from the binary or the Python version
+waveform              Breiman's waveforms, synthetic series of 21 values, 11,000 samples, 3 classes
 npz:FILE              your own: arrays x (n, ...) and, where there are labels, y (n,) or (n, k)
 csv:FILE              a table of numbers; the label is the last column, or label=NAME
 folder:DIR            images in one folder for each class; streamed, so ImageNet fits
@@ -29,15 +30,16 @@ from zoo.samples import Dataset, Samples
 from zoo.specs import Spec, parse
 from zoo.tables import open_table
 from zoo.vision import open_vision
+from zoo.waveform import open_waveform
 
 __all__ = ["NAMED", "SPECS", "Dataset", "Samples", "open_dataset"]
 
 SPECS = (
-    "digits, fashion-mnist, mnist, kmnist, emnist[:SPLIT], cifar10, cifar100 (each [:DIR]), npz:FILE, csv:FILE, "
-    "folder:DIR, python:MODULE:NAME, torchvision:NAME, hf:NAME"
+    "digits, waveform, fashion-mnist, mnist, kmnist, emnist[:SPLIT], cifar10, cifar100 (each [:DIR]), npz:FILE, "
+    "csv:FILE, folder:DIR, python:MODULE:NAME, torchvision:NAME, hf:NAME"
 )
 
-NAMED = ("digits", *MNIST_KINDS, *CIFAR_KINDS)
+NAMED = ("digits", "waveform", *MNIST_KINDS, *CIFAR_KINDS)
 """Data sets that are found by their names."""
 
 _READ_HERE = {"MNIST": "mnist", "FashionMNIST": "fashion-mnist", "KMNIST": "kmnist", "CIFAR10": "cifar10",
@@ -71,10 +73,13 @@ def open_dataset(spec: str, data_dir: str | Path | None = None) -> Dataset:
     (1, 8, 8)
     """
     parsed = _ours(parse(spec))
-    if parsed.kind in NAMED[1:]:
+    if parsed.kind in (*MNIST_KINDS, *CIFAR_KINDS):
         return (open_cifar if parsed.kind in CIFAR_KINDS else open_mnist)(parsed, data_dir)
     if parsed.kind == "digits" and not parsed.rest:
         return _open_digits(parsed)
+    if parsed.kind == "waveform" and not parsed.rest:
+        parsed.check_options(())
+        return open_waveform(spec)
     if parsed.kind == "npz" and parsed.rest:
         return open_npz(spec, parsed.rest)
     if parsed.kind in _OPENERS and parsed.rest:

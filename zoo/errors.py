@@ -4,10 +4,11 @@ ZooError (ValueError)
 |-- UnknownNetworkError     a network name that the zoo does not have
 |-- DatasetError            a data set that cannot be opened, or whose content is not usable
 |   `-- MissingDatasetError a data set whose files are not on this machine
+|-- ExportError             a format that cannot hold a network, or cannot be written here
 `-- CheckpointError         a weights file that is missing, damaged, or of another kind
 """
 
-__all__ = ["CheckpointError", "DatasetError", "MissingDatasetError", "UnknownNetworkError", "ZooError"]
+__all__ = ["CheckpointError", "DatasetError", "ExportError", "MissingDatasetError", "UnknownNetworkError", "ZooError"]
 
 
 class ZooError(ValueError):
@@ -24,6 +25,10 @@ class DatasetError(ZooError):
 
 class MissingDatasetError(DatasetError):
     """A data set whose files are not on this machine."""
+
+
+class ExportError(ZooError):
+    """A format that cannot hold a network, or cannot be written here."""
 
 
 class CheckpointError(ZooError):

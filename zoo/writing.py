@@ -2,45 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import os
 import tempfile
 from pathlib import Path
 
-import torch
-from torch import nn
-
 from zoo.errors import CheckpointError
 
-__all__ = ["export_module", "write_atomically"]
-
-
-def export_module(module: nn.Module, path: Path | str, sample_shape: tuple[int, ...] = ()) -> None:
-    """Write the whole `module`, atomically: by `torch.export` to a file called .pt2, else by `torch.save`.
-
-    Parameters
-    ----------
-    sample_shape : tuple of int
-        Shape of one sample, for torch.export.
-
-    Raises
-    ------
-    CheckpointError
-        A class of this project's own: no one could read it back without executing a pickle.
-    """
-    buffer = io.BytesIO()
-    if Path(path).suffix == ".pt2":
-        batch = {0: torch.export.Dim("batch")}
-        program = torch.export.export(module, (torch.zeros(2, *sample_shape),), dynamic_shapes=(batch,))
-        torch.export.save(program, buffer)
-    elif own := sorted({type(m).__name__ for m in module.modules() if not type(m).__module__.startswith("torch.nn")}):
-        raise CheckpointError(
-            f"{path}: the network has classes of its own ({', '.join(own)}), which torch.save would write as a pickle "
-            "that executes code; expected a file called .pt2, for torch.export: change the suffix"
-        )
-    else:
-        torch.save(module, buffer)
-    write_atomically(path, buffer.getvalue())
+__all__ = ["write_atomically"]
 
 
 def write_atomically(path: Path | str, content: bytes) -> None:

@@ -48,6 +48,20 @@ def test_other_goals_are_refused_with_what_was_expected(text):
         read_goal(text)
 
 
+def test_a_network_of_the_zoo_is_compared_on_samples_that_it_has_not_seen():
+    bench = Bench.open(replace(REQUEST, model="zoo:digits-sigmoid", limit=None), GOAL)
+    unseen, seen = zoo.held_out("digits", 347), zoo.fitted("digits", 347)
+    assert (len(bench.fit), len(bench.held_out)) == (80, 347)
+    rows = [{row.numpy().tobytes() for row in samples.x} for samples in (bench.fit, seen, bench.held_out, unseen)]
+    assert rows[0] <= rows[1]
+    assert rows[2] == rows[3]
+
+
+def test_a_network_that_has_seen_them_all_is_compared_on_calibration_samples():
+    bench = Bench.open(REQUEST, GOAL)
+    assert (len(bench.fit), len(bench.held_out)) == (80, 60)
+
+
 @pytest.mark.parametrize("name", SPACE["recipe"])
 def test_every_recipe_of_the_space_is_measured(name):
     """Read out at once and late, with thresholds of either kind: what a trial may try can be tried."""

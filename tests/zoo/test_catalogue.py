@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import pytest
@@ -5,9 +6,10 @@ import safetensors.torch
 import torch
 
 import zoo
+from zoo.architectures import ARCHITECTURES
 from zoo.catalogue import WEIGHTS, manifest
 from zoo.errors import CheckpointError, UnknownNetworkError
-from zoo.writing import export_module, write_atomically
+from zoo.writing import write_atomically
 
 DIGITS = WEIGHTS / "digits-relu.safetensors"
 
@@ -32,7 +34,8 @@ def test_every_network_loads_and_takes_its_samples(name):
     assert not network.module.training
     assert not any(parameter.is_meta for parameter in network.module.parameters())
     with torch.inference_mode():
-        assert network.module(torch.zeros(2, *network.sample_shape)).shape == (2, 10)
+        outputs = network.module(torch.zeros(2, *network.sample_shape))
+    assert outputs.shape == (2, zoo.open_dataset(network.data).classes)
 
 
 @pytest.mark.parametrize("name", zoo.names())
@@ -49,6 +52,8 @@ def test_installed_weights_are_those_of_manifest_and_recipe(name):
     [
         ("digits-relu", 0.97),
         ("digits-tanh", 0.97),
+        ("digits-sigmoid", 0.96),
+        ("waveform-cnn-relu", 0.85),
         ("fashion-cnn-relu", 0.925),
         pytest.param("fashion-cnn-tanh", 0.915, marks=pytest.mark.slow),
         pytest.param("fashion-cnn-max", 0.925, marks=pytest.mark.slow),
@@ -75,6 +80,13 @@ def test_verify_tells_weights_that_differ(monkeypatch, tmp_path):
     sha256, accuracy = zoo.verify("digits-relu").faults
     assert "sha256" in sha256
     assert "stated is 0.99" in accuracy
+
+
+def test_every_recipe_has_weights_or_is_named_as_untrained():
+    assert set(zoo.names()) | set(zoo.untrained()) == set(ARCHITECTURES)
+    for name in zoo.untrained():
+        with pytest.raises(CheckpointError, match=f"python -m zoo train {name} --install"):
+            zoo.load(name)
 
 
 def test_loading_draws_no_random_numbers():
@@ -189,32 +201,31 @@ def test_metadata_that_cannot_be_used_is_refused(tmp_path, change, words):
         zoo.load_checkpoint(altered(tmp_path / "bad", None, change))
 
 
+def test_all_weights_together_stay_below_25_megabytes():
+    assert sum(path.stat().st_size for path in WEIGHTS.iterdir()) < 25e6
+
+
+@pytest.mark.parametrize("change", ["{}", "[1]", "no", '{"seed": 1}', "null"])
+def test_a_training_that_says_nothing_is_refused(tmp_path, change):
+    with pytest.raises(CheckpointError, match="metadata cannot be used"):
+        zoo.load_checkpoint(altered(tmp_path / "bad", None, put("training", change)))
+
+
+def test_the_training_run_travels_in_the_file(tmp_path):
+    network = zoo.load("digits-sigmoid")
+    assert network.training.hold_out == zoo.recipe("digits-sigmoid").hold_out == 347
+    facts = {"accuracy": network.accuracy, "samples": network.samples, "recipe_sha256": network.recipe_sha256}
+    run = dataclasses.replace(network.training, cpu_s=1.5, start="digits-relu")
+    zoo.save_checkpoint(tmp_path / "x", network.module, network=network.name, **facts, training=run)
+    assert zoo.load_checkpoint(tmp_path / "x").training == run
+
+
 def test_the_header_is_plain_json_with_the_promised_keys():
     content = DIGITS.read_bytes()
     header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
     assert set(header["__metadata__"]) == {
         "format", "version", "network", "data", "accuracy", "samples", "recipe_sha256",
     }  # fmt: skip
-
-
-def test_a_network_with_classes_of_its_own_goes_to_torch_export_only(tmp_path):
-    network = zoo.load("fashion-resnet20")
-    with pytest.raises(zoo.ZooError, match=r"classes of its own \(ResidualBlock\).*\.pt2"):
-        export_module(network.module, tmp_path / "model.pt", network.sample_shape)
-    assert not list(tmp_path.iterdir())
-    export_module(network.module, tmp_path / "model.pt2", network.sample_shape)
-    x = torch.rand(3, *network.sample_shape)
-    torch.testing.assert_close(torch.export.load(tmp_path / "model.pt2").module()(x), network.module(x))
-
-
-def test_an_exported_module_loads_with_weights_only(tmp_path):
-    network = zoo.load("fashion-cnn-tanh")
-    export_module(network.module, tmp_path / "model.pt")
-    classes = {type(module) for module in network.module.modules()}
-    with torch.serialization.safe_globals(list(classes)):
-        again = torch.load(tmp_path / "model.pt", weights_only=True)
-    x = torch.rand(2, 1, 28, 28, generator=torch.Generator().manual_seed(0))
-    assert torch.equal(again(x), network.module(x))
 
 
 def test_a_failed_write_leaves_nothing(tmp_path):

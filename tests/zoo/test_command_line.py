@@ -85,7 +85,7 @@ def test_an_interrupted_training_writes_nothing(monkeypatch, capsys, tmp_path):
     def interrupted(recipe, progress):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(zoo, "train", interrupted)
+    monkeypatch.setattr(zoo, "trained", interrupted)
     monkeypatch.setattr(sys, "argv", ["zoo", "train", "digits-relu", "--out", str(tmp_path / "x")])
     with pytest.raises(SystemExit) as stopped:
         main()
