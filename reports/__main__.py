@@ -11,10 +11,13 @@ import typer
 from evaluate.errors import RunFileError
 from evaluate.records import read_run
 from reports.budgets import Budgets, read_budgets
+from reports.dashboard import write_dashboard
 from reports.digest import summary
 from reports.errors import ReportError
+from reports.fields import check
 from reports.formats import csv_table, json_list
 from reports.gate import gate
+from reports.history import Entry, entry_of
 from reports.html import html_page
 from reports.pages import render, write_text
 from reports.pairing import load_runs
@@ -22,7 +25,7 @@ from reports.rerunning import rerun
 from reports.speed import is_benchmark, render_speed, speed_lines
 from reports.verdicts import headline, junit, markdown, regressions
 
-__all__ = ["Format", "app", "gate_command", "main", "render_command", "rerun_command"]
+__all__ = ["Format", "app", "dashboard_command", "gate_command", "main", "render_command", "rerun_command"]
 
 _EXAMPLES = """Examples:
 
@@ -53,6 +56,16 @@ _RERUN = """Examples:
   python -m reports rerun out/run.json --within project/   the model's path is relative to project/
 
 Exit status: 0 every number again, 2 it cannot be run, 3 numbers differ, 4 other weights, data or options."""
+
+_DASHBOARD = """Examples:
+
+\b
+  python -m reports dashboard --runs runs/ --out site/     every run.json under runs/
+  python -m reports dashboard --runs runs/ --out site/ --title "digits on main"
+
+Open site/index.html; it needs neither a server nor a network.
+
+Exit status: 0 good, 2 the history or the folder cannot be used."""
 
 app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False, no_args_is_help=True)
 
@@ -138,6 +151,29 @@ def rerun_command(
     for line in found.lines():
         typer.echo(line)
     raise typer.Exit(found.exit_status)
+
+
+@app.command("dashboard", epilog=_DASHBOARD)
+def dashboard_command(
+    runs: Annotated[Path, typer.Option(help="A folder of runs, in the place of a store.")],
+    out: Annotated[Path, typer.Option(help="Folder of the site.")] = Path("dashboard"),
+    title: Annotated[str, typer.Option(help="Headline of the first page.")] = "",
+) -> None:
+    """Write the history of all metrics as a site that opens from the file system."""
+    try:
+        page = write_dashboard(_entries(runs), out, title)
+    except (RunFileError, ReportError) as error:
+        typer.echo(f"reports: {error}", err=True)
+        raise typer.Exit(2) from None
+    typer.echo(f"Dashboard: {page}")
+
+
+def _entries(folder: Path) -> list[Entry]:
+    """The history in a folder of runs."""
+    found = load_runs(folder)
+    for run in found:
+        check(run)
+    return [entry_of(run) for run in found]
 
 
 if __name__ == "__main__":
