@@ -204,7 +204,7 @@ def read_run(path: Path | str) -> Run:
         layers, notes = tuple(record.pop("layers")), tuple(record.pop("notes", ()))
         exports = tuple(record.pop("exports", ()))
         return Run(metrics=metrics, layers=layers, notes=notes, exports=exports, **record)
-    except (TypeError, ValueError, KeyError) as error:
+    except (TypeError, ValueError, KeyError, OverflowError) as error:
         raise RunFileError(f"{path}: damaged run file ({error}); convert the model again") from error
 
 

@@ -17,11 +17,14 @@ html          html_page(): one file, one run or several      formats   JSON and 
 vectors       axes, curves and bars as SVG          charts     the figures of the page
 layering      layers as a table with bars
 history       one light entry of a run: what a store keeps ready and a dashboard reads
+series        runs of a case in the order of commits      changes    change points: exactly, or by ranks
+dashboard     write_dashboard(): a history as a site      datafiles, casefiles   what its pages read
 rerunning     rerun(): the same numbers from the run file alone
 pages         render(): report.md and its figures   errors      the error tree
 """
 
 from reports.comparison import comparison_page, comparison_text
+from reports.dashboard import write_dashboard
 from reports.digest import summary
 from reports.errors import ReportError
 from reports.gate import gate
@@ -45,4 +48,5 @@ __all__ = [
     "search_text",
     "speed_lines",
     "summary",
+    "write_dashboard",
 ]

@@ -17,7 +17,7 @@ from reports.movement import WORK, moves
 from reports.quantities import interval, quantity, reading, shift
 from reports.series import BETTER, MOVED, SAME, UNKNOWN, WORSE, Case, Change, Series, direction
 
-__all__ = ["CODE", "STATUSES", "case_record", "moved", "overview_row"]
+__all__ = ["CODE", "STATUSES", "case_record", "moved"]
 
 STATUSES = (WORSE, BETTER, MOVED, SAME, UNKNOWN)
 CODE = {status: i for i, status in enumerate(STATUSES)}
@@ -27,7 +27,7 @@ _LAYER = ("rate", *(key for key, _ in WORK))
 Row = list[Any]
 
 
-def overview_row(case: Case, series: Series) -> Row:
+def _row(case: Case, series: Series) -> Row:
     """Status, last value, its interval, change since the commit before and at the last change point, sparkline."""
     last, metric = series.changes[-1] if series.changes else None, series.metric
     timing = metric.timing or series.previous is None
@@ -36,7 +36,7 @@ def overview_row(case: Case, series: Series) -> Row:
     moved = [last.start, CODE[last.status], shift(last.was, last.now, metric.unit)] if last else None
     where = [plain(case.entries[last.start].commit), plain(case.entries[last.start].made)] if last else []
     step = [*moved, *where] if moved else None
-    return [CODE[series.status], _say(metric, series.present), _span(metric), before, step, _spark(case, series)]
+    return [CODE[series.status], _say(metric, series.present), _texts(metric)[4], before, step, _spark(case, series)]
 
 
 def _spark(case: Case, series: Series) -> list[int | None]:
@@ -55,15 +55,14 @@ def _spark(case: Case, series: Series) -> list[int | None]:
 def _texts(metric: Metric) -> tuple[Hashable, ...]:
     """Value, what people read, interval as numbers and as text, and why there is no value."""
     why = "" if metric.value is not None else plain(metric.note)
-    return metric.value, reading(metric).strip("*"), metric.low, metric.high, _span(metric), why
+    value, low, high = (None if x is None else float(x) for x in (metric.value, metric.low, metric.high))
+    return value, reading(metric).strip("*"), low, high, interval(metric).strip("*"), why
 
 
 def _say(metric: Metric, value: float | None) -> str:
+    if metric.value == value:
+        return str(_texts(metric)[1])
     return reading(replace(metric, value=value, note=metric.note or "not measured")).strip("*")
-
-
-def _span(metric: Metric) -> str:
-    return interval(metric).strip("*")
 
 
 def case_record(case: Case, place: dict[str, int]) -> dict[str, Any]:
@@ -100,15 +99,14 @@ def _layers(entry: Entry) -> tuple[Hashable, ...]:
 def _series(case: Case, series: Series, place: dict[str, int]) -> dict[str, Any]:
     """The history of one metric: distinct values, which run has which, change points, levels of times."""
     level = _Distinct()
-    counted = (
-        None if m is None else replace(m, value=v, observations=(), note=m.note if v is None else "")
+    at = [
+        -1 if m is None else level.place(_texts(m if m.value == v else replace(m, value=v)))
         for m, v in zip(series.metrics, series.values, strict=True)
-    )
-    at = [-1 if metric is None else level.place(_texts(metric)) for metric in counted]
+    ]
     metric = series.metric
     levels = [[first, last, value, quantity(value, metric.unit)] for first, last, value in series.levels]
     return {"metric": place[metric.name], "unit": plain(metric.unit), "better": plain(metric.better),
-            "note": plain(metric.note), "row": overview_row(case, series), "values": level.rows, "at": at,
+            "note": plain(metric.note), "row": _row(case, series), "values": level.rows, "at": at,
             "levels": levels, "changes": [_change(case, series, change) for change in series.changes]}  # fmt: skip
 
 

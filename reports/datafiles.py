@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from evaluate.records import Metric, content_hash
-from reports.casefiles import CODE, STATUSES, case_record, moved, overview_row
+from reports.casefiles import CODE, STATUSES, case_record, moved
 from reports.fields import plain
 from reports.series import WINDOW, Case
 
@@ -30,7 +30,7 @@ def key_of(name: str) -> str:
     """The address of a case or a metric.
 
     >>> key_of("snn.accuracy")
-    'd1c4a9f0e7'
+    '90ea0bd6d8'
     """
     return content_hash(name)[:10]
 
@@ -40,14 +40,16 @@ def data_files(cases: Sequence[Case], title: str = "") -> dict[str, str]:
     metrics = list(dict.fromkeys(series.metric.name for case in cases for series in case.series))
     place = {name: i for i, name in enumerate(metrics)}
     files: dict[str, dict[str, Any]] = {}
-    for name in metrics:
-        files.setdefault(f"metrics-{key_of(name)[:2]}", {})[key_of(name)] = []
+    keys = [key_of(name) for name in metrics]
+    for key in keys:
+        files.setdefault(f"metrics-{key[:2]}", {})[key] = []
     changed: dict[str, dict[str, Any]] = {}
     for i, case in enumerate(cases):
-        files.setdefault(f"cases-{key_of(case.name)[:2]}", {})[key_of(case.name)] = case_record(case, place)
-        for series in case.series:
-            key = key_of(series.metric.name)
-            files[f"metrics-{key[:2]}"][key].append([i, *overview_row(case, series)])
+        record = case_record(case, place)
+        files.setdefault(f"cases-{key_of(case.name)[:2]}", {})[key_of(case.name)] = record
+        for column in record["metrics"]:
+            key = keys[column["metric"]]
+            files[f"metrics-{key[:2]}"][key].append([i, *column["row"]])
         _gather(changed, i, case, place)
     index = {"title": plain(title), "window": WINDOW, "runs": sum(len(case.entries) for case in cases),
              "until": max((e.made for case in cases for e in case.entries), default=""), "statuses": STATUSES,

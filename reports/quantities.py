@@ -146,7 +146,7 @@ def interval(metric: Metric) -> str:
 def shift(was: float | None, now: float | None, unit: str) -> str:
     """The change from `was` to `now`: points of a fraction, else in percent, else with its unit; empty for none.
 
-    >>> shift(0.98, 0.96, "fraction"), shift(100.0, 103.25, "SynOps"), shift(0.0, 3.0, "steps"), shift(1.0, None, "J")
+    >>> shift(0.98, 0.96, "fraction"), shift(100.0, 103.3, "SynOps"), shift(0.0, 3.0, "steps"), shift(1.0, None, "J")
     ('-2.0 points', '+3.3 %', '+3 steps', 'lost')
     """
     if was == now:

@@ -19,6 +19,8 @@ async function compare(index, state) {
 
 const runAddress = (one) => `${one.item.key}.${one.data.runs[one.at][0]}`;
 
+const LISTED = 500;
+
 // The run that `word` names as case.run; else one of the case, the `back`-th before its last.
 async function side(index, word, back) {
   const [key, run] = (word ?? "").split(".");
@@ -31,7 +33,8 @@ async function side(index, word, back) {
 
 function picker(index, one, name, go) {
   const label = (run) => `${short(run[1]) || "no commit"}, ${moment(run[2])}, ${run[0].slice(0, 6)}`;
-  const runs = one.data.runs.map((run) => [`${one.item.key}.${run[0]}`, label(run)]).reverse();
+  const newest = one.data.runs.map((run, i) => [`${one.item.key}.${run[0]}`, label(run), i]).reverse();
+  const runs = newest.filter((row, n) => n < LISTED || row[2] === one.at);
   return h("fieldset", {}, h("legend", {}, name.toUpperCase()),
     choice(`Case of ${name.toUpperCase()}`, `case-${name}`, index.cases.map((item) => [item.key, item.name]), one.item.key, (event) => go(name, event.target.value)),
     choice(`Run of ${name.toUpperCase()}, newest first`, `run-${name}`, runs, runAddress(one), (event) => go(name, event.target.value)),
@@ -78,7 +81,7 @@ function layerTable(a, b) {
     if (was === null && now === null) return h("td");
     const say = (value) => (value === null ? "none" : count(value));
     const text = shift(was, now, "", say(now)), top = text && most.get(i) === name;
-    return h("td", { class: `number${top ? " top" : ""}` }, was === now ? say(was) : `${say(was)} → ${say(now)}`, text ? h("small", {}, text, top ? ", moved most" : "") : "");
+    return h("td", { class: `number${top ? " most" : ""}` }, was === now ? say(was) : `${say(was)} → ${say(now)}`, text ? h("small", {}, text, top ? ", moved most" : "") : "");
   };
   const title = { rate: "Spikes per neuron and step", synops: "SynOps", spikes: "Spikes", encoder_macs: "MACs on analog input", ann_macs: "MACs of the ANN" };
   return section("Layers", scrolling("layers", h("table", { id: "layers" }, heads("Layer", ...used.map((i) => title[columns[i]])),
