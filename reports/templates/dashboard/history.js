@@ -39,7 +39,7 @@ function standing(series, metric) {
 
 function how(series, metric, index) {
   return metric.timing
-    ? "From a clock: one run counts by the median of its observations, and a level changes only with evidence (rank test, one false alarm in a thousand histories, at least 5 %), on each machine for itself. Bars are the medians between two change points. It takes at least 14 runs."
+    ? "From a clock: one run counts by the median of its observations, and a level changes only with evidence (rank test, one false alarm in a thousand histories, at least 5\u00a0%), on each machine for itself. Bars are the medians between two change points. It takes at least 14 runs."
     : `Repeats exactly: every difference is a change. The status compares with ${index.window} commits before.`;
 }
 
