@@ -30,9 +30,9 @@ Row = list[Any]
 def _row(case: Case, series: Series) -> Row:
     """Status, last value, its interval, change since the commit before and at the last change point, sparkline."""
     last, metric = series.changes[-1] if series.changes else None, series.metric
-    timing = metric.timing or series.previous is None
-    way = UNKNOWN if timing else direction(series.previous, series.present, metric.better)
-    before = [CODE[way], shift(series.previous, series.present, metric.unit) if series.commits > 1 else ""]
+    unjudged = metric.timing or series.commits < 2
+    way = UNKNOWN if unjudged else direction(series.previous, series.present, metric.better)
+    before = [CODE[way], shift(series.previous, series.present, metric.unit) if series.commits > 1 else "first commit"]
     moved = [last.start, CODE[last.status], shift(last.was, last.now, metric.unit)] if last else None
     where = [plain(case.entries[last.start].commit), plain(case.entries[last.start].made)] if last else []
     step = [*moved, *where] if moved else None

@@ -6,7 +6,7 @@ async function caseView(index, key, state) {
   if (!item) return missing("This case is not in the history", "It may have been renamed since the link was made.");
   const data = await caseData(item);
   const series = data.metrics.find((row) => index.metrics[row.metric].name === state.metric) ?? data.metrics.find((row) => index.metrics[row.metric] === usual(index)) ?? data.metrics[0];
-  heading(item.name, `${item.runs} runs at ${item.commits} commits, ${day(data.runs[0][2])} to ${day(data.runs.at(-1)[2])}. `
+  heading(item.name, `${extent(item)}, ${day(data.runs[0][2])} to ${day(data.runs.at(-1)[2])}. `
     + `Network ${item.network || "without a name"}, recipe ${item.recipe || "none"}, neuron ${item.neuron || "none"}, data ${item.data || "none"}.`);
   if (!series) return show(h("section", {}, h("p", { class: "missing" }, "These runs have no metrics.")));
   const metric = index.metrics[series.metric];
@@ -34,7 +34,7 @@ function missing(title, why) {
 function standing(series, metric) {
   const [status, said, span, [way, moved]] = series.row;
   return h("p", { class: "standing" }, chip(status), " ", h("b", {}, said), span ? ` (${span})` : "", " ", wanted(metric.better), "; ",
-    shifted(way, moved), " since the commit before.", series.note ? h("small", { class: "soft" }, series.note) : "");
+    moved === "first commit" ? "the first commit." : [shifted(way, moved), " since the commit before."], series.note ? h("small", { class: "soft" }, series.note) : "");
 }
 
 function how(series, metric, index) {

@@ -7,7 +7,9 @@ const FEW = 100;
 const worst = (item) => item.counts.findIndex((count) => count > 0);
 
 function usual(index) {
-  const wanted = ["snn.accuracy", "agreement"].map((name) => index.metrics.find((metric) => metric.name === name));
+  const many = (number, one) => `${number.toLocaleString("en-US")} ${one}${number === 1 ? "" : "s"}`;
+const extent = (item) => `${many(item.runs, "run")} at ${many(item.commits, "commit")}`;
+const wanted = ["snn.accuracy", "agreement"].map((name) => index.metrics.find((metric) => metric.name === name));
   return wanted.find(Boolean) ?? index.metrics[0];
 }
 
@@ -45,7 +47,7 @@ async function overview(index, state) {
 
 function begin(index) {
   heading(index.title || "How the networks are doing",
-    `${index.runs.toLocaleString("en-US")} runs of ${index.cases.length.toLocaleString("en-US")} cases. `
+    `${many(index.runs, "run")} of ${many(index.cases.length, "case")}. `
     + `A status compares the last commit with the one ${index.window} commits before.`);
   const form = filters(index);
   show(tiles(index), latest(index), h("section", {}, h("h2", {}, "Cases"), form, h("p", { id: "count", role: "status" }), h("div", { id: "rows" })));
@@ -94,11 +96,13 @@ function fill(items, metric, rows, most) {
   return place;
 }
 
+const many = (number, one) => `${number.toLocaleString("en-US")} ${one}${number === 1 ? "" : "s"}`;
+const extent = (item) => `${many(item.runs, "run")} at ${many(item.commits, "commit")}`;
 const wanted = (better) => ({ higher: "(higher is better)", lower: "(lower is better)" })[better] ?? "(no direction is better)";
 
 function line(item, metric, row) {
   const title = h("th", { scope: "row" }, link(address(`case/${item.key}`, { metric: metric.name }), item.name),
-    h("small", {}, `${item.runs} ${item.runs === 1 ? "run" : "runs"}, ${item.commits} ${item.commits === 1 ? "commit" : "commits"}`));
+    h("small", {}, extent(item)));
   const counts = item.counts.map((count, code) => (count && code < 3 ? chip(code, count) : ""));
   const all = h("td", {}, counts.some(Boolean) ? counts : chip(worst(item)));
   return h("tr", {}, title, all, row ? cells(row.slice(1), metric.name) : h("td", { colspan: 5, class: "missing" }, "does not have this metric"));
