@@ -31,7 +31,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 __all__ = ["EFFECT", "LEAST", "SHORTEST", "critical", "exact_changes", "largest", "timing_changes"]
 
@@ -121,12 +120,18 @@ def _z(ranks: Numbers, k: NDArray[np.int_]) -> Numbers:
     return apart / np.sqrt(k * (n - k) / (n * (n - 1)) * spread) if spread else np.zeros(len(k))
 
 
+def _ranks(x: Numbers) -> Numbers:
+    from scipy.stats import rankdata  # a second to import: not for commands that compare nothing
+
+    return np.asarray(rankdata(x), dtype=float)
+
+
 def _candidates(x: Numbers, starts: NDArray[np.bool_]) -> list[int]:
     found: list[int] = []
     parts = [(0, len(x))]
     while parts:
         first, last = parts.pop()
-        split, z = largest(rankdata(x[first:last]), starts[first:last])
+        split, z = largest(_ranks(x[first:last]), starts[first:last])
         if split and z > _LOOSE * critical(max(SHORTEST, last - first)):
             found.append(first + split)
             parts += [(first, first + split), (first + split, last)]
@@ -149,13 +154,13 @@ def _margin(before: Numbers, after: Numbers, r: float) -> float:
     old, new, n = float(np.median(before)), float(np.median(after)), len(before) + len(after)
     if n < SHORTEST or abs(new - old) <= EFFECT * abs(old):
         return -math.inf
-    z = _z(rankdata(np.concatenate((before, after))), np.array([len(before)]))
+    z = _z(_ranks(np.concatenate((before, after))), np.array([len(before)]))
     return float(z[0]) * math.sqrt((1 - r) / (1 + r)) - critical(n)
 
 
 def _persistence(parts: Sequence[Numbers]) -> float:
     """Correlation of neighbouring ranks within the parts, less one standard error, between 0 and 0.95."""
-    centred = np.concatenate([rankdata(part) / (len(part) + 1) - 0.5 for part in parts])
+    centred = np.concatenate([_ranks(part) / (len(part) + 1) - 0.5 for part in parts])
     whole = float((centred**2).sum())
     r = float((centred[1:] * centred[:-1]).sum()) / whole if whole else 0.0
     return min(0.95, max(0.0, r - 1 / math.sqrt(len(centred))))

@@ -13,8 +13,6 @@ from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 
-from plotly.offline import get_plotlyjs
-
 from reports.datafiles import data_files
 from reports.errors import ReportError
 from reports.history import Entry
@@ -67,6 +65,8 @@ def _write(path: Path, content: str) -> None:
 
 
 def _assets() -> dict[str, str]:
+    from plotly.offline import get_plotlyjs  # slow to import: not for the other commands
+
     style = "\n".join((_template("style.css", "templates"), _template("dashboard.css")))
     return {"style.css": style, "plotly.min.js": get_plotlyjs(), **{name: _template(name) for name in SCRIPTS}}
 
