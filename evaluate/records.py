@@ -246,7 +246,7 @@ def run_of(record: Any) -> Run:
         layers, notes = tuple(record.pop("layers")), tuple(record.pop("notes", ()))
         exports = tuple(record.pop("exports", ()))
         return Run(metrics=metrics, layers=layers, notes=notes, exports=exports, **record)
-    except (TypeError, ValueError, KeyError) as error:
+    except (TypeError, ValueError, KeyError, OverflowError) as error:
         raise RunFileError(f"damaged run file ({error}); convert the model again") from error
 
 

@@ -19,11 +19,14 @@ rasters       one sample, spike by spike
 layering      layers as a table with bars
 history       one light entry of a run: what a store keeps ready and a dashboard reads
 store         open_store(): a history in SQLite or PostgreSQL, its commands, commits and branches for the gate
+series        runs of a case in the order of commits      changes    change points: exactly, or by ranks
+dashboard     write_dashboard(): a history as a site      datafiles, casefiles   what its pages read
 rerunning     rerun(): the same numbers from the run file alone
 pages         render(): report.md and its figures   errors      the error tree
 """
 
 from reports.comparison import comparison_page, comparison_text
+from reports.dashboard import write_dashboard
 from reports.digest import summary
 from reports.errors import ReportError
 from reports.gate import gate
@@ -47,4 +50,5 @@ __all__ = [
     "search_text",
     "speed_lines",
     "summary",
+    "write_dashboard",
 ]

@@ -16,10 +16,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from evaluate.errors import RunFileError
 from evaluate.records import read_run
 from reports.budgets import Budgets, read_budgets
+from reports.dashboard import write_dashboard
 from reports.digest import summary
 from reports.errors import ReportError
+from reports.fields import check
 from reports.formats import csv_table, json_list
 from reports.gate import gate
+from reports.history import Entry, entry_of
 from reports.html import html_page
 from reports.pages import render, write_text
 from reports.pairing import load_runs
@@ -36,6 +39,7 @@ __all__ = [
     "Format",
     "add_command",
     "app",
+    "dashboard_command",
     "export_command",
     "gate_command",
     "import_command",
@@ -134,6 +138,18 @@ Where = Annotated[
 STORE = "runs.db"
 
 notice = Console(stderr=True)
+
+_DASHBOARD = """Examples:
+
+\b
+  python -m reports dashboard --out site/                  the history in runs.db
+  python -m reports dashboard --store postgresql://me@host/runs --out site/
+  python -m reports dashboard --runs runs/ --out site/     every run.json under runs/
+  python -m reports dashboard --runs runs/ --out site/ --title "digits on main"
+
+Open site/index.html; it needs neither a server nor a network.
+
+Exit status: 0 good, 2 the history or the folder cannot be used."""
 
 app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False, no_args_is_help=True)
 
@@ -325,6 +341,30 @@ def _bar(what: str, total: int) -> Iterator[Callable[[int], None]]:
         yield advance
     finally:
         bar.stop()
+
+
+@app.command("dashboard", epilog=_DASHBOARD)
+def dashboard_command(
+    store: Where = STORE,
+    runs: Annotated[Path | None, typer.Option(help="A folder of runs, in the place of a store.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder of the site.")] = Path("dashboard"),
+    title: Annotated[str, typer.Option(help="Headline of the first page.")] = "",
+) -> None:
+    """Write the history of all metrics as a site that opens from the file system."""
+    with _refusals():
+        page = write_dashboard(_entries(store, runs), out, title)
+    typer.echo(f"Dashboard: {page}")
+
+
+def _entries(store: str, folder: Path | None) -> list[Entry]:
+    """The history in a store, or in a folder of runs."""
+    if folder is None:
+        with open_store(store, create=False) as kept:
+            return kept.entries()
+    found = load_runs(folder)
+    for run in found:
+        check(run)
+    return [entry_of(run) for run in found]
 
 
 if __name__ == "__main__":

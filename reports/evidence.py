@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from evaluate.records import Run, unpack_bits
+from evaluate.records import Metric, Run, unpack_bits
 from reports.fields import number, text
 
-__all__ = ["Flips", "Ratio", "flips", "paired_ratio"]
+__all__ = ["Flips", "Ratio", "flips", "paired_ratio", "typical"]
 
 _BITS = {"snn.accuracy": "snn_right", "ann.accuracy": "ann_right", "agreement": "agree"}
 
@@ -83,3 +83,8 @@ def paired_ratio(base: Sequence[float], head: Sequence[float], better: str = "lo
     method = "exact" if n <= 50 and len({abs(x) for x in d} - {0.0}) == n else "approx"
     p = float(wilcoxon(d, alternative="greater", method=method).pvalue) if any(d) else 1.0
     return Ratio(n, math.exp(median(walsh)), math.exp(walsh[cut]), math.exp(walsh[-1 - cut]), p)
+
+
+def typical(metric: Metric | None) -> float | None:
+    """What a time counts by: the median of its observations, else its value."""
+    return None if metric is None else median(metric.observations) if metric.observations else metric.value

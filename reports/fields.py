@@ -90,7 +90,10 @@ def number(record: Any, key: str) -> float | None:
     value = record.get(key) if isinstance(record, Mapping) else None
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return float(value) if math.isfinite(value) else None
+    try:
+        return float(value) if math.isfinite(value) else None
+    except OverflowError:  # an integer beyond the floats
+        return None
 
 
 def text(record: Any, key: str, absent: str = "") -> str:

@@ -9,15 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
-from statistics import median
 from typing import Literal
 
 from evaluate.records import Metric, Run
 from reports.budgets import Allowance, Budgets
-from reports.evidence import Flips, flips, paired_ratio
+from reports.evidence import Flips, flips, paired_ratio, typical
 from reports.fields import branch, check, number, text
 from reports.movement import moved_most
-from reports.pairing import Pair, interleaved, pair_up
+from reports.pairing import Pair, interleaved, machine_of, pair_up
 from reports.quantities import percent, points, quantity
 
 __all__ = ["FAIL", "NOT_ENOUGH", "PASS", "Decision", "Gate", "Verdict", "gate"]
@@ -26,8 +25,6 @@ Decision = Literal["pass", "fail", "not enough data"]
 PASS: Decision = "pass"
 FAIL: Decision = "fail"
 NOT_ENOUGH: Decision = "not enough data"
-
-_SAME_MACHINE = ("processor", "platform", "torch_threads", "python")
 
 
 @dataclass(frozen=True)
@@ -98,7 +95,8 @@ def _case(pair: Pair, budgets: Budgets) -> tuple[list[Verdict], tuple[str, ...]]
     rows = [row for name in names if (row := _metric(pair, name, budgets))]
     rows = [_traded(row, rows, budgets) for row in rows]
     changed = any(row.change != 0 for row in rows if row.base and row.head and not row.base.timing)
-    return rows, (*_differences(before, after), *_balance(rows), *(moved_most(before, after) if changed else ()))
+    moved = moved_most(before.layers, after.layers) if changed else ()
+    return rows, (*_differences(before, after), *_balance(rows), *moved)
 
 
 def _balance(rows: Sequence[Verdict]) -> tuple[str, ...]:
@@ -209,7 +207,7 @@ def _incomparable(pair: Pair, name: str) -> str:
 def _timing(blank: Verdict, pair: Pair, budgets: Budgets, allowance: Allowance) -> Verdict:
     """A time, from runs of both sides in turn; each run counts by the median of its observations."""
     rule = budgets.timing
-    sides = [[_typical(run, blank.metric) for run in runs] for runs in (pair.base, pair.head)]
+    sides = [[typical(_of(run, blank.metric)) for run in runs] for runs in (pair.base, pair.head)]
     before, after = ([value for value in side if value is not None and value > 0] for side in sides)
     better = allowance.better or (blank.base.better if blank.base else "lower")
     if why := _unpaired(pair, len(before), len(after), rule.pairs):
@@ -233,18 +231,13 @@ def _signed(ratio: float) -> str:
     return f"{100 * (ratio - 1):+.1f} %"
 
 
-def _typical(run: Run, name: str) -> float | None:
-    metric = _of(run, name)
-    return None if metric is None else median(metric.observations) if metric.observations else metric.value
-
-
 def _unpaired(pair: Pair, before: int, after: int, wanted: int) -> str:
     """Why the runs do not make pairs; empty where they do."""
     if before != after or before < wanted:
         return f"{before} base and {after} head runs; run both in turn, {wanted} times each"
     if not interleaved(pair):
         return "base and head were not run in turn, so that a drift of the machine would count as a change"
-    machines = {tuple(text(run.environment, key) for key in _SAME_MACHINE) for run in (*pair.base, *pair.head)}
+    machines = {machine_of(run) for run in (*pair.base, *pair.head)}
     return "the machines or their settings differ" if len(machines) > 1 else ""
 
 

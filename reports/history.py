@@ -8,7 +8,7 @@ from typing import Any
 
 from evaluate.records import Metric, Run, content_hash
 from reports.fields import branch, text
-from reports.pairing import case_name
+from reports.pairing import case_name, machine_of
 
 __all__ = ["Entry", "content_id", "entry_of"]
 
@@ -34,6 +34,8 @@ class Entry:
     metrics : tuple of Metric
     layers : tuple of dict
         Rows of the layer table: ``name``, ``rate``, ``spikes``, ``synops``, ...
+    machine : str
+        What times depend on: processor, platform, threads, Python. Times of two machines are never compared.
     """
 
     content: str
@@ -47,6 +49,7 @@ class Entry:
     data: str
     metrics: tuple[Metric, ...]
     layers: tuple[dict[str, Any], ...]
+    machine: str = ""
 
 
 def content_id(run: Run) -> str:
@@ -78,5 +81,5 @@ def entry_of(run: Run) -> Entry:
         content_id(run), run.id, case_name(run),
         text(branch(environment, "git"), "commit"), text(environment, "time_utc"),
         text(branch(run.case, "model"), "name"), text(config, "recipe"), text(config, "neuron"),
-        text(branch(run.case, "data"), "spec"), run.metrics, run.layers,
+        text(branch(run.case, "data"), "spec"), run.metrics, run.layers, machine_of(run),
     )  # fmt: skip

@@ -11,7 +11,7 @@ from evaluate.errors import RunFileError
 from evaluate.records import Run, read_run
 from reports.fields import branch, text
 
-__all__ = ["Pair", "case_name", "interleaved", "load_runs", "pair_up", "run_files"]
+__all__ = ["Pair", "case_name", "interleaved", "load_runs", "machine_of", "pair_up", "run_files"]
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,14 @@ def case_name(run: Run) -> str:
     how = [*(p for p in parts if p), *([f"T={steps}"] if steps else []), *([f"seed {seed}"] if seed else [])]
     where = [text(data, "spec"), text(data, "samples")]
     return ", ".join(p for p in (kind, model, " x ".join(p for p in where if p), *how) if p)
+
+
+def machine_of(run: Run) -> str:
+    """What the times of a run depend on, the code excepted; empty where the run does not say."""
+    parts = (text(run.environment, "processor"), text(run.environment, "platform"))
+    threads, python = text(run.environment, "torch_threads"), text(run.environment, "python")
+    named = (*parts, f"{threads} threads" if threads else "", f"Python {python}" if python else "")
+    return ", ".join(part for part in named if part)
 
 
 def pair_up(base: Sequence[Run], head: Sequence[Run]) -> list[Pair]:

@@ -23,6 +23,7 @@ __all__ = [
     "power_of_ten",
     "quantity",
     "reading",
+    "shift",
     "significant",
     "times",
 ]
@@ -140,6 +141,24 @@ def interval(metric: Metric) -> str:
     low, high = (reading(replace(metric, value=end)) for end in (metric.low, metric.high))
     number, _, unit = low.partition(" ")
     return f"{number if high.endswith(f' {unit}') else low} to {high}"
+
+
+def shift(was: float | None, now: float | None, unit: str) -> str:
+    """The change from `was` to `now`: points of a fraction, else in percent, else with its unit; empty for none.
+
+    >>> shift(0.98, 0.96, "fraction"), shift(100.0, 103.3, "SynOps"), shift(0.0, 3.0, "steps"), shift(1.0, None, "J")
+    ('-2.0 points', '+3.3 %', '+3 steps', 'lost')
+    """
+    if was == now:
+        return ""
+    if was is None or now is None:
+        return "new" if was is None else "lost"
+    sign = "+" if now > was else "-"
+    if unit == "fraction":
+        return f"{sign}{significant(100 * abs(now - was))} points"
+    if unit in ("R2", "F1") or not was:
+        return f"{sign}{quantity(abs(now - was), unit)}"
+    return f"{sign}{significant(100 * abs((now - was) / was))} %"
 
 
 def missing(metric: Metric) -> str:

@@ -46,7 +46,8 @@ def entry_to_keep(run: Run) -> Entry:
 def pack(run: Run) -> Packed:
     """The rows of `run`; raises what `entry_to_keep` raises."""
     entry = entry_to_keep(run)
-    light = {"metrics": [vars(metric) for metric in entry.metrics], "layers": entry.layers}
+    light = {"metrics": [vars(metric) for metric in entry.metrics], "layers": entry.layers,
+             "machine": entry.machine}  # fmt: skip
     packed = zlib.compress(json.dumps(light, separators=(",", ":"), ensure_ascii=False).encode())
     head = {name: getattr(entry, name) for name in _TEXTS}
     document = zlib.compress(run.to_line().encode())
@@ -65,9 +66,10 @@ def entry_from(row: Row[Any]) -> Entry:
     try:
         parts = json.loads(zlib.decompress(light))
         metrics, layers = tuple(metric_of(record) for record in parts["metrics"]), tuple(parts["layers"])
+        machine = str(parts["machine"])
     except (zlib.error, ValueError, TypeError, KeyError) as error:
         raise _damaged(texts[0], str(error)) from error
-    return Entry(**dict(zip(_TEXTS, texts, strict=True)), metrics=metrics, layers=layers)
+    return Entry(**dict(zip(_TEXTS, texts, strict=True)), metrics=metrics, layers=layers, machine=machine)
 
 
 def run_of(content: str, document: bytes) -> Run:
