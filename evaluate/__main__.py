@@ -1,10 +1,11 @@
-"""The command line of the room: `python -m evaluate bench`.
+"""The command line of the room: `python -m evaluate bench`, `conform`.
 
-Exit status: 0 good, 1 a bug, 2 the user's input, 130 interrupted.
+Exit status: 0 good, 1 a bug, 2 the user's input, 3 a check not passed, 130 interrupted.
 """
 
 from __future__ import annotations
 
+import json
 import shlex
 import sys
 from collections.abc import Callable
@@ -27,14 +28,21 @@ from convert.errors import ConvertError
 from evaluate.benchmarks.request import DEFAULT_NETWORKS, SCALINGS, BenchmarkRequest, Case
 from evaluate.benchmarks.running import claim_folder, run_benchmark
 from evaluate.benchmarks.table import benchmark_text
+from evaluate.conformance.scoring import conform, find_adapter
+from evaluate.conformance.table import conformance_line, conformance_table
+from evaluate.contenders.adapters import ADAPTERS
 from evaluate.contenders.peers import PEERS
 from evaluate.errors import BenchmarkError, EvaluateError
+from evaluate.records import write_atomically
 from zoo.errors import ZooError
 
-__all__ = ["app", "bench", "main"]
+__all__ = ["app", "bench", "conform_command", "main"]
 
 app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False, no_args_is_help=True)
 notice = Console(stderr=True, highlight=False)
+
+_WIDE = 120
+"""Columns of a table that is not printed on a terminal."""
 
 BENCH = """Examples:
 
@@ -60,6 +68,22 @@ BENCH = """Examples:
 
 Each case runs in a process of its own; nothing else should use the machine meanwhile. Ctrl-C keeps the finished cases.
 Exit status: 0 good, 2 refused, 130 interrupted."""
+
+CONFORM = """Examples:
+
+\b
+  python -m evaluate conform
+      our own converter
+
+\b
+  python -m evaluate conform --contender spikingjelly --out scores
+      another one, where it is installed; writes scores/spikingjelly.json
+
+\b
+  python -m evaluate conform --contender mine:adapter
+      your own: the function adapter in mine.py; its contract is the docstring of evaluate/conformance/contract.py
+
+Exit status: 0 every check passes, 2 refused, 3 some do not."""
 
 NETWORKS = (
     "Of the zoo (python -m zoo list), vgg16-32x32, or a perceptron such as mlp-784-1200-1200-10; "
@@ -115,6 +139,41 @@ def bench(
         notice.print(f"evaluate: interrupted; {kept}", markup=False, soft_wrap=True)
         raise SystemExit(130) from None
     sys.stdout.write(run.to_json() if json_output else f"{benchmark_text(run)}\nRun file: {path}\n")
+
+
+@app.command("conform", epilog=CONFORM)
+def conform_command(
+    contender: Annotated[
+        str, typer.Option(metavar="NAME", help=f"{', '.join(ADAPTERS)}, or module:function of your own adapter.")
+    ] = "ours",
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the result.")] = Path("conform.snn"),
+    json_output: Annotated[bool, typer.Option("--json", help="Print the result instead of the table.")] = False,
+) -> None:
+    """Score a converter on tiny networks with known exact answers: spike counts, resets, borders, scales, honesty.
+
+    Prints a table with what was expected, what came and why it matters. Writes NAME.json.
+    """
+    sys.path.insert(0, "")  # the reader's own adapter, in the folder where he stands
+    path = out / f"{contender.replace(':', '-')}.json"
+    try:
+        record = conform(contender, find_adapter(contender))
+        out.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, (json.dumps(record, indent=1, ensure_ascii=False) + "\n").encode())
+    except EvaluateError as error:
+        _fail(str(error))
+    except OSError as error:
+        _fail(f"--out: {out} cannot be written ({error.strerror}); name another with --out")
+    except KeyboardInterrupt:
+        notice.print("evaluate: interrupted; nothing was written", markup=False)
+        raise SystemExit(130) from None
+    if json_output:
+        sys.stdout.write(path.read_text(encoding="utf-8"))
+    else:
+        screen = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDE)
+        screen.print(conformance_table(record))
+        screen.print(f"\n{conformance_line(record)}\nResult: {path}", markup=False, soft_wrap=True)
+    if record["score"]["fail"] or record["score"]["refused"]:
+        raise SystemExit(3)
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -4,10 +4,20 @@ EvaluateError (ValueError)
 |-- RunFileError      a run file that is missing, damaged or of another schema
 |-- BenchmarkError    a benchmark that cannot be run as it was asked for
 |   `-- PeerError     another simulator that does not run the network
+|-- ConformanceError  a contender that cannot be asked
+|-- LeaderboardError  a leaderboard that cannot be made as it was asked for
 `-- ConstantsError    a table of constants with a missing or malformed row
 """
 
-__all__ = ["BenchmarkError", "ConstantsError", "EvaluateError", "PeerError", "RunFileError"]
+__all__ = [
+    "BenchmarkError",
+    "ConformanceError",
+    "ConstantsError",
+    "EvaluateError",
+    "LeaderboardError",
+    "PeerError",
+    "RunFileError",
+]
 
 
 class EvaluateError(ValueError):
@@ -28,3 +38,11 @@ class BenchmarkError(EvaluateError):
 
 class PeerError(BenchmarkError):
     """Another simulator that does not run the network; recorded as its result."""
+
+
+class ConformanceError(EvaluateError):
+    """A contender that cannot be asked: unknown, not installed, or no function."""
+
+
+class LeaderboardError(EvaluateError):
+    """A leaderboard that cannot be made as it was asked for."""
