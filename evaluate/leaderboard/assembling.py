@@ -34,8 +34,8 @@ _METHOD = (
     "Energy is modelled, never measured: counts of operations times cited prices, ops-horowitz in the figures. A spike "
     "of several bits is one event, with its bits stated; of several spikes in one step each is counted and priced.",
     "Latency: T steps, plus one for each further layer of neurons, where layers run one after the other, plus the "
-    "steps of a look-ahead; in a radix code a period for each layer. radix: T is the number of binary digits, and steps "
-    "of a period, up to 8. exact: T is the number of levels, read when every sample is at rest.",
+    "steps of a look-ahead; in a radix code a period for each layer. radix: T is the number of binary digits, and "
+    "steps of a period, up to 8. exact: T is the number of levels, read when every sample is at rest.",
     "The spikes of other converters stand in our counts in the place of those of a plain IF network of ours. Where "
     "their neurons stand elsewhere in the network, energy is unmeasured. Their neurons ran step by step; python -m "
     "evaluate bench times each in its fastest mode.",
