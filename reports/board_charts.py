@@ -11,7 +11,7 @@ from reports.vectors import Axis, Panel, decades, marker, nice_ticks, octaves
 
 __all__ = ["front_svg", "shown_rows"]
 
-_DEPTH = 0.10
+_DEPTH = 0.05
 """Points more than this below the best are left out: there, nothing is kept."""
 
 _OURS, _OTHERS = 0, 1
@@ -62,8 +62,8 @@ def _said(row: Row, cost: Cost) -> str:
 def _panel(found: Board, network: str, cost: Cost, shown: list[Row]) -> Panel:
     values = [cost.of(row) or 0.0 for row in shown]
     low, high = min(v for v in values if v > 0) / 1.3, max(values) * 1.3
-    ticks = decades(low, high) if cost.key == "energy" else octaves(low, high)
-    names = (lambda v: cost.words(v).replace(".0 ", " ")) if cost.key == "energy" else (lambda v: f"{v:g}")
+    ticks = decades(low, high) if cost.name != "latency" else octaves(low, high)
+    names = (lambda v: cost.words(v).replace(".0 ", " ")) if cost.name != "latency" else (lambda v: f"{v:g}")
     ann = found.ann(network)
     ceiling = min(1.0, max(ann or 0.0, *map(_score, shown)) + 0.012)
     floor = max(0.0, min(_score(row) for row in shown) - 0.008)

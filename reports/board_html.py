@@ -76,7 +76,13 @@ def _network(found: Board, network: str, place: int) -> dict[str, Any]:
     """All that the template shows of a network."""
     n, ann = found.samples(network), found.ann(network)
     groups = [
-        {"title": title, "rows": [_row(found, network, method) for method in methods]}
+        {
+            "title": title,
+            "rows": [_row(found, network, method) for method in methods],
+            "versions": ", ".join(
+                dict.fromkeys(filter(None, (text(found.last(network, m), "version") for m in methods)))
+            ),
+        }
         for kind, title in _GROUPS.items()
         if (methods := found.methods(network, kind))
     ]
@@ -103,7 +109,7 @@ def _tile(found: Board, network: str) -> tuple[str, str]:
 def _row(found: Board, network: str, method: str) -> dict[str, Any]:
     last = found.last(network, method)
     all_costs = costs(last)
-    return {"method": method, "note": text(last, "version"), "last": text(last, "steps"),
+    return {"method": method, "last": text(last, "steps"),
             "main": [all_costs[i] for i in _MAIN], "rest": [all_costs[i] for i in _REST],
             "cells": [_cell(found, network, found.cell(network, method, t)) for t in found.steps]}  # fmt: skip
 
@@ -125,4 +131,4 @@ def _front(found: Board, network: str, cost: Cost) -> dict[str, Any]:
     n = found.samples(network)
     rows = [[text(r, "method"), text(r, "steps"), percent((accuracy(r) or (0.0,))[0], n), cost.words(cost.of(r) or 0.0)]
             for r in front(shown_rows(found.of(network), cost), cost)]  # fmt: skip
-    return {"label": cost.label, "figure": front_svg(found, network, cost), "rows": rows}
+    return {"name": cost.name, "figure": front_svg(found, network, cost), "rows": rows}

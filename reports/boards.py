@@ -24,16 +24,15 @@ class Cost:
 
     Parameters
     ----------
-    key : str
-    label : str
-        For an axis and for a heading.
+    name, label : str
+        For a heading, and for an axis.
     of : callable
         Row -> the cost, None where it is unmeasured.
     words : callable
         A cost for people.
     """
 
-    key: str
+    name: str
     label: str
     of: Callable[[Row], float | None]
     words: Callable[[float], str]
@@ -116,7 +115,7 @@ def ratio_to_ann(row: Row) -> float | None:
 
 
 COSTS = (
-    Cost("energy", "modelled energy per inference", lambda row: _first(row, "energy_j"), joules),
+    Cost("modelled energy", "modelled energy per inference", lambda row: _first(row, "energy_j"), joules),
     Cost("latency", "latency in steps, layer after layer, look-ahead counted", lambda row: number(row, "latency_steps"),
          lambda value: f"{value:,.0f} steps"),
 )  # fmt: skip

@@ -96,7 +96,7 @@ def _of_network(found: Board, network: str) -> list[str]:
     for cost in COSTS:
         on = [[text(r, "method"), text(r, "steps"), _percent(found, network, r), cost.words(cost.of(r) or 0.0)]
               for r in front(found.of(network), cost)]  # fmt: skip
-        parts += [f"### Nothing beats these: accuracy against {cost.label}",
+        parts += [f"### Nothing beats these: accuracy against {cost.name}",
                   table(["method", "T", "accuracy", cost.label], on)] if on else []  # fmt: skip
     return parts
 

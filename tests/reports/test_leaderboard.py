@@ -104,7 +104,7 @@ def test_the_html_page_runs_nothing_opens_nothing_and_is_the_same_every_time(run
 def test_figures_show_the_front_and_say_it_in_words(run: Run) -> None:
     figure = front_svg(board(run), "net", ENERGY)
     assert 'role="img"' in figure and "good, T = 8: 95.0 % for 400 nJ" in figure
-    assert "1 results more than 10 points below the best are left out" in figure
+    assert "1 results more than 5 points below the best are left out" in figure
     assert front_svg(board(run), "nowhere", ENERGY) == ""
 
 

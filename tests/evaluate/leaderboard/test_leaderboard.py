@@ -131,12 +131,12 @@ def test_an_interruption_keeps_what_is_finished(tmp_path: Path, monkeypatch: pyt
 
 
 def test_the_best_of_a_column_is_marked_and_numbers_are_metrics(tmp_path: Path) -> None:
-    run = made(tmp_path, "rueckauer2017", "best-onebit", "radix", steps=(2,))
+    run = made(tmp_path, "rueckauer2017", "multi-threshold", "radix", steps=(2,))
     cells = run.curves["cells"]
     top = max(cell["accuracy"][0] for cell in cells)
     assert [cell["best"] for cell in cells] == [cell["accuracy"][0] == top for cell in cells]
     assert not any(cell["best"] and cell["as_good"] for cell in cells)
-    name = "[digits-relu; best-onebit; T=2]"
+    name = "[digits-relu; multi-threshold; T=2]"
     assert run.metric(f"accuracy{name}").samples == 30 and run.metric(f"time.ratio{name}").timing
     radix = rows(run, "radix")[0]
     assert radix["latency_steps"] == radix["steps_run"] == 2 * 2, "a period for each population"
