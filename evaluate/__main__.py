@@ -210,7 +210,7 @@ def leaderboard_command(
     ] = None,
     methods: Annotated[str | None, typer.Option(metavar="NAME,...", help=METHODS_HELP)] = None,
     steps: Annotated[str | None, typer.Option(metavar="N,...", help="Steps T; by default 4,8,16,32.")] = None,
-    limit: Annotated[int | None, typer.Option(help="First test samples of each network, 0: all; default 1000.")] = None,
+    limit: Annotated[int | None, typer.Option(help="First test samples of each network, 0: all; default 500.")] = None,
     calibration_samples: Annotated[int | None, typer.Option(help="Training samples to calibrate on; 1000.")] = None,
     seed: Annotated[int, typer.Option(help="For the draw of calibration samples and for Poisson input.")] = 0,
     small: Annotated[

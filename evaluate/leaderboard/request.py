@@ -68,7 +68,7 @@ class LeaderboardRequest:
     networks: tuple[str, ...]
     methods: tuple[str, ...]
     steps: tuple[int, ...] = DEFAULT_STEPS
-    limit: int | None = 1000
+    limit: int | None = 500
     calibration_samples: int = 1000
     seed: int = 0
     command: str = ""
