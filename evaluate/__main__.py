@@ -180,7 +180,6 @@ def conform_command(
 
     Prints a table with what was expected, what came and why it matters. Writes NAME.json.
     """
-    sys.path.insert(0, "")  # the reader's own adapter, in the folder where he stands
     path = out / f"{contender.replace(':', '-')}.json"
     try:
         record = conform(contender, find_adapter(contender))
