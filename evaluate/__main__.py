@@ -1,17 +1,18 @@
-"""The command line of the room: `python -m evaluate bench`, `run` and `show`.
+"""The command line of the room: `python -m evaluate bench`, `run`, `show`, `conform` and `leaderboard`.
 
-Exit status: 0 good, 1 a bug, 2 the user's input, 3 a case of a suite failed, 130 interrupted.
+Exit status: 0 good, 1 a bug, 2 the user's input, 3 a case of a suite failed or a check did not pass, 130 interrupted.
 """
 
 from __future__ import annotations
 
+import json
 import shlex
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
@@ -25,15 +26,22 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+import zoo
 from convert.errors import ConvertError
 from evaluate.benchmarks.request import DEFAULT_NETWORKS, SCALINGS, BenchmarkRequest, Case, cores
 from evaluate.benchmarks.running import claim_folder, run_benchmark
 from evaluate.benchmarks.table import benchmark_text
+from evaluate.conformance.scoring import conform, find_adapter
+from evaluate.conformance.table import conformance_line, conformance_table
+from evaluate.contenders.adapters import ADAPTERS
 from evaluate.contenders.peers import PEERS
 from evaluate.errors import BenchmarkError, EvaluateError, SuiteError
 from evaluate.explanations import explain, listing
 from evaluate.isolation import Progress as Reported
-from evaluate.records import read_run
+from evaluate.leaderboard.request import SMALL, LeaderboardRequest, Unit, chosen_methods, installed_methods
+from evaluate.leaderboard.running import claim, make_leaderboard
+from evaluate.leaderboard.table import leaderboard_text
+from evaluate.records import read_run, write_atomically
 from evaluate.suites.folders import Failure
 from evaluate.suites.pools import Cluster, Here
 from evaluate.suites.running import Ended, Side, planned, run_suite
@@ -41,10 +49,13 @@ from evaluate.suites.suite import read_suite
 from evaluate.suites.table import suite_text
 from zoo.errors import ZooError
 
-__all__ = ["app", "bench", "main", "run", "show"]
+__all__ = ["app", "bench", "conform_command", "leaderboard_command", "main", "run", "show"]
 
 app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False, no_args_is_help=True)
 notice = Console(stderr=True, highlight=False)
+
+_WIDE = 120
+"""Columns of a table that is not printed on a terminal."""
 
 BENCH = """Examples:
 
@@ -110,6 +121,45 @@ Exit status: 0 good, 2 refused, 3 a case failed, 130 interrupted."""
 JOBS = "Cases at a time, each in a process of its own [as many as there are processors for them]."
 AGAINST = "Another checkout, in which every case runs too, in turn with this one: DIR/base and DIR/head."
 CLUSTER = "Run the cases on this Dask scheduler's workers."
+
+CONFORM = """Examples:
+
+\b
+  python -m evaluate conform
+      our own converter
+
+\b
+  python -m evaluate conform --contender spikingjelly --out scores
+      another one, where it is installed; writes scores/spikingjelly.json
+
+\b
+  python -m evaluate conform --contender mine:adapter
+      your own: the function adapter in mine.py; its contract is the docstring of evaluate/conformance/contract.py
+
+Exit status: 0 every check passes, 2 refused, 3 some do not."""
+
+LEADERBOARD = """Examples:
+
+\b
+  python -m evaluate leaderboard --small
+      a look, in seconds
+
+\b
+  python -m evaluate leaderboard --networks digits-relu,digits-tanh --limit 0 --out digits-board.snn
+      all methods on all test samples (--limit 0)
+
+\b
+  python -m evaluate leaderboard --methods ours --networks fashion-cnn-relu --steps 8,32
+      our recipes alone; the group of the others is called peers
+
+\b
+  python -m reports render leaderboard.snn --format html
+      the page
+
+Each result is on disk as soon as it is there: the same command goes on where it stopped, and a larger one takes over
+what a smaller one has measured. Ctrl-C keeps what is finished. Exit status: 0 good, 2 refused, 130 interrupted."""
+
+METHODS_HELP = "Recipes, names of the peers' methods, or the groups ours and peers; by default all that are installed."
 
 NETWORKS = (
     "Of the zoo (python -m zoo list), vgg16-32x32, or a perceptron such as mlp-784-1200-1200-10; "
@@ -261,6 +311,85 @@ def show(
     sys.stdout.write(text)
 
 
+@app.command("conform", epilog=CONFORM)
+def conform_command(
+    contender: Annotated[
+        str, typer.Option(metavar="NAME", help=f"{', '.join(ADAPTERS)}, or module:function of your own adapter.")
+    ] = "ours",
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the result.")] = Path("conform.snn"),
+    json_output: Annotated[bool, typer.Option("--json", help="Print the result instead of the table.")] = False,
+) -> None:
+    """Score a converter on tiny networks with known exact answers: spike counts, resets, borders, scales, honesty.
+
+    Prints a table with what was expected, what came and why it matters. Writes NAME.json.
+    """
+    path = out / f"{contender.replace(':', '-')}.json"
+    try:
+        record = conform(contender, find_adapter(contender))
+        out.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, (json.dumps(record, indent=1, ensure_ascii=False) + "\n").encode())
+    except EvaluateError as error:
+        _fail(str(error))
+    except OSError as error:
+        _fail(f"--out: {out} cannot be written ({error.strerror}); name another with --out")
+    except KeyboardInterrupt:
+        notice.print("evaluate: interrupted; nothing was written", markup=False)
+        raise SystemExit(130) from None
+    if json_output:
+        sys.stdout.write(path.read_text(encoding="utf-8"))
+    else:
+        screen = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDE)
+        screen.print(conformance_table(record))
+        screen.print(f"\n{conformance_line(record)}\nResult: {path}", markup=False, soft_wrap=True)
+    if record["score"]["fail"] or record["score"]["refused"]:
+        raise SystemExit(3)
+
+
+@app.command("leaderboard", epilog=LEADERBOARD)
+def leaderboard_command(
+    networks: Annotated[
+        str | None, typer.Option(metavar="NAME,...", help="Of the zoo; by default all (python -m zoo list).")
+    ] = None,
+    methods: Annotated[str | None, typer.Option(metavar="NAME,...", help=METHODS_HELP)] = None,
+    steps: Annotated[str | None, typer.Option(metavar="N,...", help="Steps T; by default 4,8,16,32.")] = None,
+    limit: Annotated[int | None, typer.Option(help="First test samples of each network, 0: all; default 500.")] = None,
+    calibration_samples: Annotated[int | None, typer.Option(help="Training samples to calibrate on; 1000.")] = None,
+    seed: Annotated[int, typer.Option(help="For the draw of calibration samples and for Poisson input.")] = 0,
+    small: Annotated[
+        bool, typer.Option("--small", help="What is not given otherwise is chosen to take seconds.")
+    ] = False,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the result.")] = Path("leaderboard.snn"),
+    json_output: Annotated[bool, typer.Option("--json", help="Print the run file instead of the summary.")] = False,
+) -> None:
+    """Every network by every method at every T, on the same samples: accuracy, spikes, energy, latency, time.
+
+    Methods are our recipes and other converters. Writes run.json, which python -m reports render makes a page of.
+    """
+    bars = _Bars()
+    usual: dict[str, Any] = SMALL if small else {"networks": zoo.names(), "methods": installed_methods()}
+    given = {
+        "networks": None if networks is None else _names(networks),
+        "methods": None if methods is None else chosen_methods(_names(methods)),
+        "steps": None if steps is None else _integers("--steps", steps),
+        "limit": limit, "calibration_samples": calibration_samples,
+    }  # fmt: skip
+    options = usual | {name: value for name, value in given.items() if value is not None}
+    if limit == 0:
+        options["limit"] = None
+    try:
+        command = shlex.join(["python", "-m", "evaluate", *sys.argv[1:]])
+        request = LeaderboardRequest(**options, seed=seed, command=command)
+        path = claim(out)
+        with bars.progress:
+            run = make_leaderboard(request, path, bars.begin_unit)
+    except (ConvertError, ZooError, EvaluateError) as error:
+        _fail(str(error))
+    except KeyboardInterrupt:
+        notice.print(f"evaluate: interrupted; what is finished is kept in {out}", markup=False, soft_wrap=True)
+        raise SystemExit(130) from None
+    sys.stdout.write(run.to_json() if json_output else f"{leaderboard_text(run)}\nRun file: {path}\n")
+
+
 def _names(text: str) -> tuple[str, ...]:
     """The parts between commas, each once."""
     return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
@@ -295,6 +424,17 @@ class _Bars:
         self.progress.update(self.cases, completed=finished, total=total)
         self.progress.reset(self.inner, total=None, description=f"{case.label}: starting")
         return partial(self._advance, case.label)
+
+    def begin_unit(self, finished: int, total: int, unit: Unit) -> Callable[[str, int, int], None]:
+        """The next unit of a leaderboard begins; what is returned adds to the bar of its stage."""
+        self.progress.update(self.cases, completed=finished, total=total, description="methods")
+        stages: dict[str, int] = {}
+
+        def advance(stage: str, done: int, of: int) -> None:
+            stages[stage] = stages.get(stage, 0) + done
+            self._advance(unit.label, stage, stages[stage], of)
+
+        return advance
 
     def _advance(self, label: str, what: str, done: int, total: int) -> None:
         self.progress.update(self.inner, description=f"{label}: {what}", completed=done, total=total or None)

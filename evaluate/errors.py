@@ -6,13 +6,17 @@ EvaluateError (ValueError)
 |   `-- PeerError     another simulator that does not run the network
 |-- ProcessError      a process that died over its question
 |-- SuiteError        a suite that cannot be run as it was written
+|-- ConformanceError  a contender that cannot be asked
+|-- LeaderboardError  a leaderboard that cannot be made as it was asked for
 `-- ConstantsError    a table of constants with a missing or malformed row
 """
 
 __all__ = [
     "BenchmarkError",
+    "ConformanceError",
     "ConstantsError",
     "EvaluateError",
+    "LeaderboardError",
     "PeerError",
     "ProcessError",
     "RunFileError",
@@ -46,3 +50,11 @@ class ProcessError(EvaluateError):
 
 class SuiteError(EvaluateError):
     """A suite that cannot be run as it was written or asked for."""
+
+
+class ConformanceError(EvaluateError):
+    """A contender that cannot be asked: unknown, not installed, or no function."""
+
+
+class LeaderboardError(EvaluateError):
+    """A leaderboard that cannot be made as it was asked for."""

@@ -28,6 +28,7 @@ from evaluate.errors import RunFileError
 
 __all__ = [
     "BENCHMARK",
+    "LEADERBOARD",
     "SCHEMA",
     "Metric",
     "Run",
@@ -47,6 +48,9 @@ SCHEMA = "ann2spike.run/1"
 
 BENCHMARK = "benchmark"
 """What ``kind`` is in the case of a run that tells of speed; the case of a conversion has none."""
+
+LEADERBOARD = "leaderboard"
+"""The same in the case of a run of many networks and methods."""
 
 Better = Literal["higher", "lower", "neither"]
 

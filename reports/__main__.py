@@ -15,6 +15,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from evaluate.errors import RunFileError
 from evaluate.records import read_run
+from reports.board_html import leaderboard_html
+from reports.boards import is_leaderboard
 from reports.budgets import Budgets, read_budgets
 from reports.dashboard import write_dashboard
 from reports.digest import summary
@@ -24,6 +26,7 @@ from reports.formats import csv_table, json_list
 from reports.gate import gate
 from reports.history import Entry, entry_of
 from reports.html import html_page
+from reports.leaderboard import leaderboard_lines, render_leaderboard
 from reports.pages import render, write_text
 from reports.pairing import load_runs
 from reports.rerunning import rerun
@@ -56,6 +59,7 @@ _EXAMPLES = """Examples:
   python -m reports render out/             the run.json in out/, the report beside it
   python -m reports render out/run.json --out pages/
   python -m reports render bench.snn        the same for a run of python -m evaluate bench
+  python -m reports render leaderboard.snn --format html    or of python -m evaluate leaderboard
   python -m reports render a.snn --format html
   python -m reports render a.snn b.snn c.snn --format html --out pages/
                                             one file, report.html, with the runs side by side
@@ -182,15 +186,20 @@ def render_command(
         folder = out if out is not None else runs[0] if runs[0].is_dir() else runs[0].parent
         if form is not Format.MD:
             path = folder / f"report.{form.value}"
-            write_text(path, {"html": html_page, "json": json_list, "csv": csv_table}[form.value](found))
+            alone = len(found) == 1 and is_leaderboard(found[0])
+            page = (lambda runs: leaderboard_html(runs[0])) if alone else html_page
+            write_text(path, {"html": page, "json": json_list, "csv": csv_table}[form.value](found))
             typer.echo(f"Report: {path}")
             return
         if len(found) > 1:
             raise ReportError(f"--format md: got {len(found)} runs; expected one: --format html shows several")
         run = found[0]
-        of_speed = is_benchmark(run)
-        report = render_speed(run, folder) if of_speed else render(run, folder)
-        lines = speed_lines(run) if of_speed else summary(run)
+        tell, make = (
+            (speed_lines, render_speed) if is_benchmark(run)
+            else (leaderboard_lines, render_leaderboard) if is_leaderboard(run)
+            else (summary, render)
+        )  # fmt: skip
+        report, lines = make(run, folder), tell(run)
     except (RunFileError, ReportError) as error:
         typer.echo(f"reports: {error}", err=True)
         raise typer.Exit(2) from None

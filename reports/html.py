@@ -16,6 +16,7 @@ from markdown_it.token import Token
 
 from evaluate.records import Run
 from reports import findings, fits
+from reports.boards import is_leaderboard
 from reports.charts import accuracy_svg, efficiency_svg, energy_svg
 from reports.digest import converted, data
 from reports.errors import ReportError
@@ -59,6 +60,8 @@ def html_page(runs: Sequence[Run]) -> str:
         check(run)
         if is_benchmark(run):
             raise ReportError(f"run {run.id}: a benchmark has no HTML page; render it with --format md")
+        if is_leaderboard(run):
+            raise ReportError(f"run {run.id}: a leaderboard has a page of its own; render it alone")
     names = _names(runs)
     several = len(runs) > 1
     context = {

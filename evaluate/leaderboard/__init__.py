@@ -1,0 +1,10 @@
+"""Every method on every network, at every number of steps, on the same samples, with the same accounting.
+
+request.py     what is asked for, and the units of work it falls into
+cells.py       one result on disk, found again by a hash of what determines it
+ours.py        a recipe of this project        peers.py       another converter
+resources.py   the ANN's own time, and how much memory a measurement took
+running.py     unit after unit, those on disk left out
+assembling.py  all cells as one run file
+published.py   figures from the literature, from published.toml, never mixed with measured ones
+"""
