@@ -99,13 +99,15 @@ class _Decoder:
             key, name = body[f"{kind}_name"], body["arg"]["name"]
             if key not in self.tensors:
                 raise CorruptFileError(f"{self.origin}: {key} is not in the archive; capture the network again")
-            self._placeholder(name, self._shape(name), torch.float32)
-            if tuple(self.tensors[key].shape) != self._shape(name):
+            weight = self.tensors[key]
+            shape = self._shape(name, weight.numel())  # what is stored may be as large as it is
+            self._placeholder(name, shape, torch.float32)
+            if tuple(weight.shape) != shape:
                 raise CorruptFileError(
-                    f"{self.origin}: {key} has shape {tuple(self.tensors[key].shape)}, but the graph expects "
-                    f"{self._shape(name)}; capture the network again"
+                    f"{self.origin}: {key} has shape {tuple(weight.shape)}, but the graph expects "
+                    f"{shape}; capture the network again"
                 )
-            self.constants[self.nodes[name].name] = self.tensors[key]
+            self.constants[self.nodes[name].name] = weight
         elif kind == "user_input" and "as_tensor" in body["arg"]:
             self._user_input(body["arg"]["as_tensor"]["name"])
         elif kind not in ("token", "constant_input") or body.get("value", {}).get("as_none") is None:
@@ -201,9 +203,9 @@ class _Decoder:
             )
         return _number(next(iter(hint.values())))
 
-    def _shape(self, name: str) -> tuple[int, ...]:
+    def _shape(self, name: str, stored: int = 0) -> tuple[int, ...]:
         shape = tuple(self._size(size) for size in self.source["tensor_values"][name]["sizes"])
-        if not all(isinstance(n, int) and n >= 0 for n in shape) or math.prod(shape) > _LARGEST:
+        if not all(isinstance(n, int) and n >= 0 for n in shape) or math.prod(shape) > max(_LARGEST, stored):
             raise CorruptFileError(
                 f"{self.origin}: {name} has shape {shape}; expected at most {_LARGEST:,} values: capture the network "
                 "with a smaller batch"

@@ -3,6 +3,7 @@
 import logging
 import math
 import warnings
+from functools import partial
 
 import pytest
 import torch
@@ -186,7 +187,7 @@ def test_a_slope_stays_what_it_is():
 
 
 @pytest.mark.parametrize("make", [nn.SiLU, nn.Softplus, nn.GELU, nn.LogSigmoid, nn.Tanhshrink, nn.Softsign, nn.Mish,
-                                  nn.Hardswish, nn.Sigmoid, lambda: nn.LeakyReLU(0.2), lambda: nn.PReLU(5), nn.ELU],
+                                  nn.Hardswish, nn.Sigmoid, partial(nn.LeakyReLU, 0.2), partial(nn.PReLU, 5), nn.ELU],
                          ids=str)  # fmt: skip
 def test_exported_to_onnx_it_gives_the_same_spikes(make, tmp_path):
     pytest.importorskip("onnxscript")

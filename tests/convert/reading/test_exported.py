@@ -24,6 +24,14 @@ class TestExported:
         with pytest.raises(InputShapeError, match=r"captured for samples of shape .6,., got .5,."):
             model.traced((5,))
 
+    def test_weights_may_be_larger_than_any_activation(self, tmp_path, monkeypatch):
+        path = exported(tmp_path, stack(6, 50, 3))
+        monkeypatch.setattr("convert.reading.pt2_graph._LARGEST", 60)  # 50 activations, 300 weights
+        assert open_model(path).traced((6,)).coverage
+        monkeypatch.setattr("convert.reading.pt2_graph._LARGEST", 40)
+        with pytest.raises(ConvertError, match="smaller batch"):
+            open_model(path).traced((6,))
+
     def test_places_are_those_of_the_users_model(self, tmp_path, trained):
         path = exported(tmp_path, trained["cnn"], torch.zeros(1, 1, 8, 8))
         places = [row.place for row in open_model(path).traced((1, 8, 8)).coverage]
