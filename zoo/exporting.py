@@ -160,7 +160,7 @@ def _estimator(network: ZooNetwork) -> Any:
     classes = linear[-1].out_features
     estimator = MLPClassifier(hidden, activation=_SKLEARN[activation])
     rows = np.zeros((classes, linear[0].in_features))
-    estimator.partial_fit(rows, np.arange(classes), np.arange(classes))  # makes the arrays that are replaced
+    estimator.partial_fit(rows, np.arange(classes), classes=np.arange(classes))  # makes the arrays that are replaced
     estimator.coefs_ = [layer.weight.detach().double().numpy().T for layer in linear]
     estimator.intercepts_ = [layer.bias.detach().double().numpy() for layer in linear]
     return estimator

@@ -62,11 +62,13 @@ def _kind(path: Path, head: bytes) -> str:
         raise CorruptFileError(f"{path}: the file is empty; save the model again")
     if head.startswith(b"PK"):
         return _zip_kind(path)
-    if is_estimator_pickle(path):
+    # A header of 1,408 bytes begins as a pickle of protocol 5 does, but no pickle goes on with zeros.
+    safetensors = head[8:9] == b"{" and (head[4:8] == bytes(4) or head[:1] != b"\x80")
+    if not safetensors and is_estimator_pickle(path):
         return "estimator-pickle"
-    if head[:1] == b"\x80":
+    if not safetensors and head[:1] == b"\x80":
         return "torch-pickle"
-    if len(head) >= 9 and head[8:9] == b"{":
+    if safetensors:
         declared = safetensors_metadata(path).get("format", "")
         return {"ann2spike-zoo": "zoo-checkpoint", "ann2spike-snn": "snn"}.get(declared, "safetensors")
     if looks_like_onnx(path):
