@@ -366,17 +366,17 @@ def leaderboard_command(
     Methods are our recipes and other converters. Writes run.json, which python -m reports render makes a page of.
     """
     bars = _Bars()
-    usual: dict[str, Any] = SMALL if small else {"networks": zoo.names(), "methods": installed_methods()}
-    given = {
-        "networks": None if networks is None else _names(networks),
-        "methods": None if methods is None else chosen_methods(_names(methods)),
-        "steps": None if steps is None else _integers("--steps", steps),
-        "limit": limit, "calibration_samples": calibration_samples,
-    }  # fmt: skip
-    options = usual | {name: value for name, value in given.items() if value is not None}
-    if limit == 0:
-        options["limit"] = None
     try:
+        usual: dict[str, Any] = SMALL if small else {"networks": zoo.names(), "methods": installed_methods()}
+        given = {
+            "networks": None if networks is None else _names(networks),
+            "methods": None if methods is None else chosen_methods(_names(methods)),
+            "steps": None if steps is None else _integers("--steps", steps),
+            "limit": limit, "calibration_samples": calibration_samples,
+        }  # fmt: skip
+        options = usual | {name: value for name, value in given.items() if value is not None}
+        if limit == 0:
+            options["limit"] = None
         command = shlex.join(["python", "-m", "evaluate", *sys.argv[1:]])
         request = LeaderboardRequest(**options, seed=seed, command=command)
         path = claim(out)

@@ -9,6 +9,8 @@ energies      the energy models side by side
 comparison    several recipes on one network as a table
 speed         what a benchmark found: times over the ANN's, peers, threads
 scaling       its curves over steps, batch, width and firing rate
+boards        a leaderboard read from its run       leaderboard its tables as Markdown
+board_html    its page                              board_charts  accuracy against what it costs
 searches      what a search found: its front, its choice, and how that did on samples it had not seen
 budgets       what a metric may lose                pairing    which runs belong together
 evidence      McNemar's test, paired ratios         movement   the layer that moved most
