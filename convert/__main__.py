@@ -241,6 +241,9 @@ def main(
         )  # fmt: skip
         aims, each = options.aims(), options.each
         request = options.request(shlex.join(["python", "-m", "convert", *sys.argv[1:]]))
+        several = {"--auto": auto, "--recipe all": recipe_name == "all", "--for-steps each": each, "--nir": nir,
+                   "--predict": predict_only, "--check": check}  # fmt: skip
+        _refuse_seeds(seeds, [option for option, given in several.items() if given])
         if predict_only:
             idle = {"--check": check, "--diagnose": diagnose, "--nir": nir, "--out": out, "--auto": auto,
                     "--early-exit": early_exit, "--recipe all": recipe_name == "all",
@@ -253,9 +256,6 @@ def main(
             raise ConfigError(
                 "--early-exit: got several networks (--recipe all, --for-steps each or --auto); expected one"
             )
-        several = {"--auto": auto, "--recipe all": recipe_name == "all", "--for-steps each": each, "--nir": nir,
-                   "--predict": predict_only, "--check": check}  # fmt: skip
-        _refuse_seeds(seeds, [option for option, given in several.items() if given])
         folder = out or _folder(model)
         if auto is not None and (recipe_name != "seed" or each):
             other = "--for-steps each" if each else f"--recipe {recipe_name}"

@@ -295,7 +295,7 @@ QUICK = {("one bit", False), ("differential", True)}
 def test_networks_of_every_code_equal_brute_force_at_batch_1_7_and_64(code, flat):
     if flat:
         layers = (nn.Conv1d(1, 2, 3, 2, 1), nn.ReLU(), nn.AvgPool1d(2, 1), nn.Conv1d(2, 4, 2, dilation=2, groups=2),
-                  nn.ReLU(), nn.Flatten(), nn.Linear(4, 2))  # fmt: skip
+                  nn.ReLU(), nn.Flatten(), nn.Linear(8, 2))  # fmt: skip
         network, shape = seeded(*layers), (1, 9)
     else:
         layers = (nn.Conv2d(1, 2, 3, padding=1), nn.ReLU(), nn.AvgPool2d(2), nn.Conv2d(2, 2, 2, groups=2), nn.ReLU(),

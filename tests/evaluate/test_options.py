@@ -17,7 +17,18 @@ from convert.recipes import RECIPES
 from evaluate.options import Options
 
 NAMES = {"recipe_name": "recipe", "input_code": "input"}
-OF_THE_DOOR = {"auto", "minimise", "trials", "auto_storage", "check", "predict_only", "out", "nir", "json_output"}
+OF_THE_DOOR = {
+    "auto",
+    "minimise",
+    "trials",
+    "auto_storage",
+    "check",
+    "predict_only",
+    "out",
+    "nir",
+    "json_output",
+    "seeds",
+}
 
 VALUES: dict[str, st.SearchStrategy[Any]] = {
     "data": st.sampled_from(["digits", "npz:a b.npz"]), "arch": st.just("net.py:Net(28, 'x')"), "trust": st.booleans(),
