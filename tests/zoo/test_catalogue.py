@@ -58,6 +58,7 @@ def test_installed_weights_are_those_of_manifest_and_recipe(name):
         pytest.param("fashion-cnn-tanh", 0.915, marks=pytest.mark.slow),
         pytest.param("fashion-cnn-max", 0.925, marks=pytest.mark.slow),
         pytest.param("fashion-resnet20", 0.925, marks=pytest.mark.slow),
+        pytest.param("fashion-cnn-qcfs", 0.93, marks=pytest.mark.slow),
         pytest.param("fashion-mobile", 0.905, marks=pytest.mark.slow),
         pytest.param("fashion-vit", 0.885, marks=pytest.mark.slow),
     ],
