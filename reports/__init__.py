@@ -18,6 +18,7 @@ gate          gate(): pass, fail, not enough data   verdicts   told as Markdown,
 html          html_page(): one file, one run or several      formats   JSON and CSV
 vectors       axes, curves and bars as SVG          charts     the figures of the page
 rasters       one sample, spike by spike
+templating    the templates of HTML pages
 layering      layers as a table with bars
 history       one light entry of a run: what a store keeps ready and a dashboard reads
 store         open_store(): a history in SQLite or PostgreSQL, its commands, commits and branches for the gate

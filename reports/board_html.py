@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from evaluate.records import Run
 from reports.board_charts import front_svg, shown_rows
@@ -13,6 +10,7 @@ from reports.boards import COSTS, Board, Cost, Row, accuracy, board, front
 from reports.fields import branch, check, entries, number, sentences, text
 from reports.leaderboard import PUBLISHED, cost_headers, costs, published_rows, refused_rows
 from reports.quantities import percent, points
+from reports.templating import html_template
 
 __all__ = ["leaderboard_html"]
 
@@ -50,16 +48,7 @@ def leaderboard_html(run: Run) -> str:
         "made": _made(run),
         "limits": [f"{100 * loss:g}" for loss in _LOSSES],
     }
-    return f"{_template().render(context)}\n"
-
-
-@cache
-def _template() -> Any:
-    loader = PackageLoader("reports", "templates")
-    environment = Environment(
-        loader=loader, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=True
-    )
-    return environment.get_template("leaderboard.html.j2")
+    return f"{html_template('leaderboard.html.j2').render(context)}\n"
 
 
 def _made(run: Run) -> list[tuple[str, str]]:

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markdown_it import MarkdownIt
 from markdown_it.renderer import RendererHTML
 from markdown_it.token import Token
@@ -26,6 +25,7 @@ from reports.pages import page
 from reports.quantities import interval, points, reading, times
 from reports.rasters import raster_section
 from reports.speed import is_benchmark
+from reports.templating import html_template
 
 __all__ = ["html_page"]
 
@@ -73,16 +73,7 @@ def html_page(runs: Sequence[Run]) -> str:
         "names": names,
         "runs": [_told(run, name, i, several) for i, (run, name) in enumerate(zip(runs, names, strict=True))],
     }
-    return f"{_template().render(context)}\n"
-
-
-@cache
-def _template() -> Any:
-    loader = PackageLoader("reports", "templates")
-    environment = Environment(
-        loader=loader, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=True
-    )
-    return environment.get_template("report.html.j2")
+    return f"{html_template('report.html.j2').render(context)}\n"
 
 
 def _title(run: Run) -> str:
