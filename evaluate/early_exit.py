@@ -141,7 +141,7 @@ def run_to_exits(
         part = x[start : start + size]
         numbers = range(start, start + len(part))
         found = simulate_until(
-            network, part, how.steps, rule.finished, 1, how.seed, numbers, how.device, how.engine
+            network, part, how.steps, rule.finished, 1, how.seed, numbers, how.device, how.engine, counted=False
         )  # fmt: skip
         answers.append(task.answers(found.output.flatten(1)))
         steps.append(found.steps.numpy())

@@ -140,7 +140,10 @@ class Run:
 
     def advance(self, stop: int) -> Tensor:
         """Run to step `stop`: sums of the output up to each step since, (steps, batch, *output shape) in float64."""
-        block = self.fire(stop)
+        return self.read(self.fire(stop))
+
+    def read(self, block: _Block) -> Tensor:
+        """The sums of `advance`, of a block that has just been fired."""
         read = block.filtered if self.decodes else block.raw
         raw = block.expanded(read(self.graph.output)).double()
         total = torch.cumsum(raw, dim=0)
@@ -148,13 +151,49 @@ class Run:
         self.total = total[-1]
         return total.cpu()
 
+    def leave(self, block: _Block, index: Tensor, at: Tensor, counted: bool) -> dict[str, Tensor]:
+        """Let some samples go that were finished in the midst of a block: what they send after it never was.
+
+        What they have emitted until then stays in the counts of `fired`; `keep` the others.
+
+        Parameters
+        ----------
+        block : _Block
+            The last one.
+        index : Tensor (n,) of int64
+            Their positions in the batch.
+        at : Tensor (n,) of int64
+            The last step of each.
+        counted : bool
+
+        Returns
+        -------
+        dict
+            Population -> (n, *shape): as `counts`, until then, if `counted`; else nothing.
+        """
+        kept = at - (self.done - block.steps)
+        found = {name: self._taken_back(name, block.raw(name), index, kept) for name in self.counts}
+        for name, population in self.populations.items():
+            if (sent := population.leave(index, kept, block.planes[name, None], counted)) is not None:
+                found[name] = sent
+        return {name: value.cpu() for name, value in found.items()} if counted else {}
+
+    def _taken_back(self, name: str, spikes: Tensor, index: Tensor, kept: Tensor) -> Tensor:
+        """The same for a dense population, from the spikes of the last block."""
+        where, signed = index.to(self.device), name not in self.network.sites or self.network.sites[name].neuron.signed
+        late = torch.arange(len(spikes))[:, None] >= kept
+        tail = spikes[:, where] * late.reshape(*late.shape, *[1] * (spikes.ndim - 2)).to(self.device)
+        values = tail.sum(0)
+        self.emitted[name] = self.emitted[name] - _fired(tail, values, signed)
+        return self.counts[name][where] - values
+
     def keep(self, index: Tensor) -> None:
         """Go on with some samples only.
 
         Parameters
         ----------
         index : Tensor of int64
-            Their positions in the batch. What the others have emitted stays in the counts of `emitted`.
+            Their positions in the batch; the others have left, see `leave`.
         """
         self.x, self.samples = self.x[index], [self.samples[i] for i in index.tolist()]
         at = index.to(self.device)
@@ -205,10 +244,17 @@ class Run:
     def note(self, name: str, spikes: Tensor, signed: bool) -> None:
         """Add a block of spikes to the counts."""
         here = spikes.sum(0)  # multiples of a spike's least value, few enough to be exact in float32
-        # unsigned values are numbers of spikes: 0 or 1, or the length of a burst
-        fired = (spikes.count_nonzero(0) if signed else here).sum(0).double()
+        fired = _fired(spikes, here, signed)
         self.counts[name] = self.counts[name] + here if name in self.counts else here
         self.emitted[name] = self.emitted[name] + fired if name in self.emitted else fired
+
+
+def _fired(spikes: Tensor, sums: Tensor, signed: bool) -> Tensor:
+    """Number of spikes among values (steps, batch, *shape), whose sums over the steps are known, of each neuron.
+
+    Unsigned values are numbers of spikes: 0 or 1, or the length of a burst.
+    """
+    return (spikes.count_nonzero(0) if signed else sums).sum(0).double()
 
 
 class _Block:

@@ -40,6 +40,9 @@ _BLOCK = 16
 _EVENTS_BLOCK = 32
 """The same where spikes are bits."""
 
+_EXIT_BLOCK = 8
+"""The same where samples leave at the end of a block: fewer steps in vain, and more blocks."""
+
 
 def simulate(
     network: SpikingNetwork,
@@ -151,6 +154,7 @@ def simulate_until(
     samples: Sequence[int] | None = None,
     device: str = "cpu",
     engine: str = "auto",
+    counted: bool = True,
 ) -> Exits:
     """Run each sample of a batch until it is finished, and no longer: finished samples leave the batch.
 
@@ -158,9 +162,12 @@ def simulate_until(
     ----------
     finished : callable
         What the network has said so far, (samples, *output shape), and the number of steps -> whether each sample is
-        finished, (samples,) of bool. It is asked after every `every` steps, perhaps by several threads.
+        finished, (samples,) of bool. It is asked after every `every` steps about those that are not, perhaps by
+        several threads.
     steps : int
         After which every sample is finished.
+    counted : bool
+        Whether the counts of every sample are wanted.
 
     Returns
     -------
@@ -179,7 +186,9 @@ def simulate_until(
     numbers = range(len(x)) if samples is None else samples
 
     def part(begin: int, end: int) -> Exits:
-        return _until(Run(network, x[begin:end], steps, seed, numbers[begin:end], device, plan), finished, every)
+        return _until(
+            Run(network, x[begin:end], steps, seed, numbers[begin:end], device, plan), finished, every, counted
+        )
 
     parts = _shared(part, _shares(network, plan, len(x), device))
     return Exits(
@@ -191,34 +200,41 @@ def simulate_until(
     )
 
 
-def _until(run: Run, finished: Callable[[Tensor, int], Tensor], every: int) -> Exits:
-    """The same for one thread's samples."""
-    present = torch.arange(len(run.x))
-    left_at = torch.full((len(run.x),), run.steps)
+def _until(run: Run, finished: Callable[[Tensor, int], Tensor], every: int, counted: bool) -> Exits:
+    """The same for one thread's samples, block by block: who is finished in the midst of one leaves at its end."""
+    present, left_at = torch.arange(len(run.x)), torch.full((len(run.x),), run.steps)
     past: list[Tensor] = []
-    output: Tensor | None = None
-    counts: dict[str, Tensor] = {}
-    while len(present) and run.done < run.steps:
-        past.append(run.advance(_stop(run, *range(every, run.steps, every))))
-        said = read_out(torch.cat(past), run.network)[-1]
-        leaving = torch.ones(len(present), dtype=torch.bool)
-        if run.done < run.steps:
-            leaving = finished(said, run.done) if run.done % every == 0 else ~leaving
-        if not bool(leaving.any()):
+    found: dict[str, Tensor] = {}
+    while len(present):
+        begin, block = run.done, run.fire(min(run.steps, run.done + _EXIT_BLOCK))
+        past.append(run.read(block))
+        said = read_out(torch.cat(past), run.network)
+        last = _last_steps(said, range(begin + 1, run.done + 1), finished, every, run.steps)
+        gone = (last > 0).nonzero().flatten()
+        if not len(gone):
             continue
-        gone = present[leaving]
-        output = torch.empty((len(run.x), *said.shape[1:]), dtype=said.dtype) if output is None else output
-        output[gone], left_at[gone] = said[leaving], run.done
-        for name, value in run.counted().items():
-            counts.setdefault(name, torch.empty((len(left_at), *value.shape[1:]), dtype=value.dtype))[gone] = value[
-                leaving
-            ]
-        staying = (~leaving).nonzero().flatten()
+        here, at = present[gone], last[gone]
+        left_at[here] = at
+        for name, value in ({"": said[at - 1, gone]} | run.leave(block, gone, at, counted)).items():
+            found.setdefault(name, torch.empty((len(left_at), *value.shape[1:]), dtype=value.dtype))[here] = value
+        staying = (last == 0).nonzero().flatten()
         present, past = present[staying], [total[:, staying] for total in past]
-        if len(present):
-            run.keep(staying)
-    assert output is not None  # there is at least one step
-    return Exits(output, left_at, counts, run.fired(), run.network.dt_s)
+        run.keep(staying)
+    return Exits(found.pop(""), left_at, found, run.fired(), run.network.dt_s)
+
+
+def _last_steps(
+    said: Tensor, block: range, finished: Callable[[Tensor, int], Tensor], every: int, steps: int
+) -> Tensor:
+    """The first step of `block` after which each sample is finished, 0 if it goes on: (samples,)."""
+    found = torch.zeros(said.shape[1], dtype=torch.int64)
+    for step in block:
+        going = (found == 0).nonzero().flatten()
+        if step == steps:
+            found[going] = step
+        elif step % every == 0 and len(going):
+            found[going[finished(said[step - 1, going], step)]] = step
+    return found
 
 
 def _ready(network: SpikingNetwork, engine: str, device: str) -> Plan | None:

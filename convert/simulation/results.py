@@ -52,7 +52,7 @@ class Exits:
     steps : Tensor (batch,)
         That step; those of a look-ahead came before, and are not among them.
     counts : mapping
-        Node -> (batch, *shape): sum of the spikes' values of every neuron until then.
+        Node -> (batch, *shape): sum of the spikes' values of every neuron until then; empty where it was not wanted.
     spikes : mapping
         Node -> (*shape): number of spikes until then, summed over the batch.
     """

@@ -173,6 +173,8 @@ struct Layer {
     int64_t base_step, base_place;   // its strides, in elements; neurons are consecutive
     double unit;                     // real: quanta in a lattice unit
     double alpha, beta, threshold, quantum;  // threshold and quantum in the membrane's unit
+    int32_t fresh;                   // whether this is the first block: state is written only, as from `start` and zeros
+    const void* start;               // [places][width], of the membrane's type: its start; none: zeros
     void* v;                         // [samples][places][width], the first neuron that is run
     double* current;                 // the same, real only, with leak or filter: synaptic current
     void* sent;                      // sum of what was emitted, in the membrane's unit (kSubtract, kZero: in spikes)
@@ -397,11 +399,17 @@ template <class V, Law law, int parts> struct Neurons {
         : layer(l), at(place * l.width + first), plain(l.alpha == 0 && l.beta == 1) {
         base_begin = (const T*)l.base + place * l.base_place + first;
         out = l.out + place * l.steps * l.out_words + l.out_word + first / 32;
+        const int64_t start = place % ((int64_t)l.out_h * l.out_w) * l.width + first;
         for (int i = 0; i < parts; i++) {
-            v[i] = load<V>((const T*)l.v + at + i * lanes);
-            sent[i] = load<V>((const T*)l.sent + at + i * lanes);
-            if (counts) fired[i] = load<V>((const T*)l.fired + at + i * lanes);
-            if (law == kAdaptive) rate[i] = load<V>((const T*)l.rate + at + i * lanes);
+            if (l.fresh) {
+                v[i] = l.start ? load<V>((const T*)l.start + start + i * lanes) : V{};
+                sent[i] = fired[i] = rate[i] = V{};
+            } else {
+                v[i] = load<V>((const T*)l.v + at + i * lanes);
+                sent[i] = load<V>((const T*)l.sent + at + i * lanes);
+                if (counts) fired[i] = load<V>((const T*)l.fired + at + i * lanes);
+                if (law == kAdaptive) rate[i] = load<V>((const T*)l.rate + at + i * lanes);
+            }
             if (sizeof(T) == 8 && !plain) current[i] = load<V>((const T*)l.current + at + i * lanes);
         }
     }
@@ -781,7 +789,7 @@ inline void add_digits(const uint32_t* add, uint32_t* digit, int64_t plane, int 
 extern "C" {
 
 // Changes whenever a structure or the meaning of an argument does.
-int events_version() { return 5; }
+int events_version() { return 6; }
 
 // What the caller's structures must measure.
 int events_size_of_source() { return sizeof(Source); }
@@ -861,6 +869,36 @@ int64_t events_count(const uint32_t* bits, int64_t words) {
     int64_t n = 0;
     for (int64_t i = 0; i < words; i++) n += __builtin_popcount(bits[i]);
     return n;
+}
+
+// Of numbers [samples][size] in the membrane's type, those of n samples: each times `unit` to `scaled` [n][size], and
+// the sums over the samples, as they are. index: which samples, none: the first; scaled may be none.
+void events_tally(const void* numbers, int real, const int64_t* index, int64_t n, int64_t size, double unit, float* scaled,
+                  double* totals) {
+    const auto tally = [&](auto* all) {
+        std::fill_n(totals, size, 0.0);
+        for (int64_t s = 0; s < n; s++) {
+            const auto* from = all + (index ? index[s] : s) * size;
+            for (int64_t i = 0; i < size; i++) totals[i] += (double)from[i];
+            for (int64_t i = 0; scaled && i < size; i++) scaled[s * size + i] = (float)((double)from[i] * unit);
+        }
+    };
+    real ? tally((const double*)numbers) : tally((const int32_t*)numbers);
+}
+
+// Take back the spikes of some samples after the first few steps of a block: those of sample index[i] from step kept[i]
+// on, each worth `value`, from sums [n][places][32 words] (none: from none), and 1 each from numbers of spikes [places][32 words].
+void events_take_back(const uint32_t* bits, int64_t steps, int64_t places, int words, const int64_t* index,
+                      const int64_t* kept, int64_t n, float value, float* sums, double* numbers) {
+    for (int64_t i = 0; i < n; i++) for (int64_t p = 0; p < places; p++) {
+        const uint32_t* from = bits + (index[i] * places + p) * steps * words;
+        for (int64_t k = kept[i] * words; k < steps * words; k++)
+            for (uint32_t word = from[k]; word; word &= word - 1) {
+                const int64_t neuron = p * 32 * words + k % words * 32 + __builtin_ctz(word);
+                if (sums) sums[i * places * 32 * words + neuron] -= value;
+                numbers[neuron] -= 1;
+            }
+    }
 }
 
 // Add `value` wherever a bit plane is set, to numbers [steps][places][channels].

@@ -18,7 +18,7 @@ import torch
 
 __all__ = ["Layer", "Source", "kernel", "team"]
 
-VERSION = 5
+VERSION = 6
 """Of the interface: `events_version` in events.cpp."""
 
 _BUILDS = ("avx512", "avx2", "plain")
@@ -48,7 +48,8 @@ class Layer(Structure):
         ("tile", c_int32), ("law", c_int32), ("real", c_int32), ("values", c_int32), ("takes_back", c_int32),
         ("base", c_void_p), ("base_step", c_int64), ("base_place", c_int64),
         ("unit", c_double), ("alpha", c_double), ("beta", c_double), ("threshold", c_double), ("quantum", c_double),
-        ("v", c_void_p), ("current", c_void_p), ("sent", c_void_p), ("fired", c_void_p),
+        ("fresh", c_int32), ("start", c_void_p), ("v", c_void_p),
+        ("current", c_void_p), ("sent", c_void_p), ("fired", c_void_p),
         ("rate", c_void_p), ("quanta", c_void_p), ("gains", c_void_p), ("entries", c_int64),
         ("out", c_void_p), ("out_plane", c_int64), ("out_words", c_int32), ("out_word", c_int32),
         ("drive", c_void_p), ("drive_step", c_int64),
@@ -115,6 +116,12 @@ def _opened(path: Path) -> ctypes.CDLL | None:
     library.events_pool.restype = None
     library.events_count.argtypes = [c_void_p, c_int64]
     library.events_count.restype = c_int64
+    library.events_tally.argtypes = [c_void_p, c_int, c_void_p, c_int64, c_int64, c_double, c_void_p, c_void_p]
+    library.events_tally.restype = None
+    library.events_take_back.argtypes = [
+        c_void_p, c_int64, c_int64, c_int, c_void_p, c_void_p, c_int64, c_float, c_void_p, c_void_p,
+    ]  # fmt: skip
+    library.events_take_back.restype = None
     for name in ("events_pack", "events_unpack"):
         function = getattr(library, name)
         function.argtypes = [c_void_p, c_int64, c_int64, c_int, c_float, c_void_p, c_int]

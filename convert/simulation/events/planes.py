@@ -73,6 +73,27 @@ class Planes:
         image = values.unflatten(2, (height, width)).movedim(-1, 2)
         return image if len(self.shape) == 3 else image.reshape(self.steps, batch, *self.shape)
 
+    def take_back(self, index: Tensor, kept: Tensor, sums: Tensor | None, numbers: Tensor) -> None:
+        """Subtract the spikes that some samples have sent after the first few steps of the block.
+
+        Parameters
+        ----------
+        index, kept : Tensor (n,) of int64
+            The samples, and the steps of the block that count.
+        sums : Tensor (n, height * width, 32 words) of float32
+            Sums of values in quanta, or None.
+        numbers : Tensor (height * width, 32 words) of float64
+            Numbers of spikes of all of them.
+        """
+        library = kernel()
+        assert library is not None  # there are planes
+        _, _, places, steps, words = self.bits.shape
+        for plane, level, negative in zip(self.bits, self.levels, self.negative, strict=True):
+            worth = self.unit * 2.0**level * (-1 if negative else 1)
+            library.events_take_back(plane.data_ptr(), steps, places, words, index.data_ptr(), kept.data_ptr(),
+                                     len(index), worth, None if sums is None else sums.data_ptr(),
+                                     numbers.data_ptr())  # fmt: skip
+
 
 def geometry(shape: tuple[int, ...]) -> tuple[int, int, int]:
     """(channels, height, width) of a sample of `shape`.

@@ -34,6 +34,8 @@ LAWS = {LeakyNeuron: 1, HardResetNeuron: 2, GradedNeuron: 3, AdaptiveNeuron: 4}
 
 _DRIVE = 0
 
+_NO_TALLY = (-1, torch.empty(0), torch.empty(0))
+
 _APART = 16
 """Rows that are added in the time that one more level costs at one place in one step, about."""
 
@@ -135,6 +137,7 @@ class Neurons:
     receiver: Receiver
     site: Site
     dt_s: float
+    starts: dict[torch.dtype, Tensor] = field(default_factory=dict)
 
     @cached_property
     def law(self) -> int:
@@ -187,6 +190,14 @@ class Neurons:
         start[:, :channels] = self.site.initial.double().expand(self.receiver.shape).reshape(channels, -1).T
         return start
 
+    def start(self, quantum: float, kind: torch.dtype) -> Tensor | None:
+        """The same in the membrane's unit and type."""
+        if self.initial is None:
+            return None
+        if kind not in self.starts:  # which says the unit
+            self.starts[kind] = (self.initial * quantum).to(kind)
+        return self.starts[kind]
+
     @cached_property
     def bias(self) -> Tensor:
         """The drive without spikes and constant inputs, (width,) in quanta."""
@@ -232,24 +243,26 @@ class Population:
     state: dict[str, Tensor] = field(init=False)
     left: Tensor = field(init=False)
     done: int = 0
+    tallied: tuple[int, Tensor, Tensor] = field(init=False)
+    """The step after which it was made, and what `_tally` gives."""
 
     def __post_init__(self) -> None:
         """Choose the membrane's type, and start."""
         neurons, receiver = self.neurons, self.neurons.receiver
         self.receiver = receiver
         self.left = torch.zeros((), dtype=torch.float64)
+        self.tallied = _NO_TALLY
         self.real = self.steps > neurons.most_steps
         self.quantum = 1.0 if self.real else 2.0**receiver.bits
         kind = torch.float64 if self.real else torch.int32
         room = (self.batch, *neurons.room)
-        v = torch.zeros(room, dtype=kind)
-        if neurons.initial is not None:
-            v += (neurons.initial * self.quantum).to(kind)
-        self.state = {"v": v, "sent": torch.zeros(room, dtype=kind)}
+        self.start = neurons.start(self.quantum, kind)
+        names = ["v", "sent"]  # which the kernel begins itself
         if neurons.law in (LAWS[GradedNeuron], LAWS[AdaptiveNeuron]):
-            self.state["fired"] = torch.zeros(room, dtype=kind)
+            names.append("fired")
         if neurons.law == LAWS[AdaptiveNeuron]:
-            self.state["rate"] = torch.zeros(room, dtype=kind)
+            names.append("rate")
+        self.state = {name: torch.empty(room, dtype=kind) for name in names}
         self.resting, self.stride = self._resting(kind)
         if receiver.drive.maximum is not None:
             window = math.prod(receiver.window()["pool"])
@@ -286,6 +299,8 @@ class Population:
             layer.unit, (layer.alpha, layer.beta) = 2.0**-receiver.bits, neurons.decays
             threshold = neurons.site.neuron.v_threshold * self.quantum
             layer.threshold, layer.quantum = threshold if self.real else math.ceil(threshold), self.quantum
+            layer.fresh = not self.done
+            layer.start = None if self.start is None else self.start.data_ptr() + at
             for name, tensor in self.state.items():
                 setattr(layer, name, tensor.data_ptr() + at)
             layer.quanta, layer.gains, layer.entries = quanta.data_ptr(), gains.data_ptr(), len(quanta)
@@ -298,22 +313,70 @@ class Population:
         return Planes(out, both, negative, min(neurons.values), receiver.shape)
 
     def keep(self, index: Tensor) -> None:
-        """Go on with some of the samples."""
-        everyone = self.emitted()
+        """Go on with some of the samples; the others have left."""
         self.batch = len(index)
         self.state = {name: value[index] for name, value in self.state.items()}
         self.resting = self.resting[index] if self.stride else self.resting
-        self.left = everyone - (self.emitted() - self.left)
+        self.tallied = _NO_TALLY
+
+    def leave(self, index: Tensor, kept: Tensor, block: Planes, counted: bool) -> Tensor | None:
+        """Some samples leave in the midst of the last block; what they sent until then stays in the numbers of spikes.
+
+        Parameters
+        ----------
+        index : Tensor (n,) of int64
+        kept : Tensor (n,) of int64
+            Steps of the block until then.
+        block : Planes
+            Its spikes, as `run` gave them.
+        counted : bool
+
+        Returns
+        -------
+        Tensor (n, *shape) or None
+            As `counts`, if `counted`.
+        """
+        sent, numbers = self._tally(index, counted)
+        block.take_back(index, kept, sent, numbers)
+        self.left = self.left + self._image(numbers[None])[0]
+        return None if sent is None else self._image(sent)
 
     def counts(self) -> Tensor:
         """Sum of the values sent by every neuron, (batch, *shape) in float32, which holds it exactly."""
-        sent = self._image(self.state["sent"]).float()
-        return sent if self.neurons.law != LAWS[GradedNeuron] else sent.div_(self.quantum)
+        return self._image(self._all()[0])
 
     def emitted(self) -> Tensor:
         """Number of spikes, summed over all samples that there were: (*shape) in float64."""
-        spikes = self.state["fired" if "fired" in self.state else "sent"]
-        return self._image(spikes.sum(0, keepdim=True, dtype=spikes.dtype))[0].double() + self.left
+        return self._image(self._all()[1][None])[0] + self.left
+
+    def _all(self) -> tuple[Tensor, Tensor]:
+        """`_tally` of all samples after the last step, made once."""
+        if self.tallied[0] != self.done:
+            sent, numbers = self._tally(None, True)
+            assert sent is not None  # it was asked for
+            self.tallied = self.done, sent, numbers
+        return self.tallied[1:]
+
+    def _tally(self, index: Tensor | None, counted: bool) -> tuple[Tensor | None, Tensor]:
+        """Of some samples: what each has sent, in quanta, if that is asked for, and the numbers of spikes of all."""
+        sent, library = self.state["sent"], kernel()
+        assert library is not None  # there is a receiver
+        n = len(sent) if index is None else len(index)
+        which = None if index is None else index.data_ptr()
+        unit = 1 / self.quantum if self.neurons.law == LAWS[GradedNeuron] else 1.0
+        values = torch.empty((n, *sent.shape[1:]), dtype=torch.float32) if counted else None
+        numbers = torch.empty(sent.shape[1:], dtype=torch.float64)
+        size = numbers.numel()
+
+        def tally(state: Tensor, scaled: Tensor | None) -> None:
+            library.events_tally(state.data_ptr(), self.real, which, n, size, unit,
+                                 None if scaled is None else scaled.data_ptr(), numbers.data_ptr())  # fmt: skip
+
+        if counted or "fired" not in self.state:
+            tally(sent, values)
+        if "fired" in self.state:  # values are no numbers of spikes
+            tally(self.state["fired"], None)
+        return values, numbers
 
     def _image(self, values: Tensor) -> Tensor:
         """Values of the neurons of each place, (n, places, width), in the shape of the population."""
