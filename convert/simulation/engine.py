@@ -8,6 +8,7 @@ float64.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -342,5 +343,6 @@ def batch_within(network: SpikingNetwork, bytes_allowed: int, engine: str = "aut
     found = [None if plan is None else plan.population(name) for name in network.sites]
     if found and all(found):
         return max(1, bytes_allowed // sum(n.bytes_per_sample(_EVENTS_BLOCK) for n in found if n is not None))
-    widest = max(int(torch.tensor(node.shape).prod()) for node in network.graph)
-    return max(1, bytes_allowed // (widest * max(_BLOCK, network.look_ahead) * 4 * 8))
+    sizes = [math.prod(node.shape) for node in network.graph]
+    alive = max(4 * max(sizes), sum(sizes))  # numbers per step: all values of a block are kept until its end
+    return max(1, bytes_allowed // (alive * max(_BLOCK, network.look_ahead) * 8))
