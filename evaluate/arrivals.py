@@ -26,7 +26,7 @@ _MOST_BYTES = 64 << 20
 """Of the trains of one sample; a network that needs more is not looked at."""
 
 Trains = Mapping[str, Tensor]
-"""Node that emits -> spikes, of either sign, of one sample in each step: (steps, *shape)."""
+"""Node that emits -> whether one sample's spikes, of either sign, are there in each step: (steps, *shape) of bool."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,9 @@ def chosen(samples: int) -> list[int]:
     return [i * samples // wanted for i in range(wanted)]
 
 
-def look_closely(conversion: Conversion, x: Tensor, steps: int, run: Callable[[Tensor], Trains]) -> Arrivals | None:
+def look_closely(
+    conversion: Conversion, x: Tensor, steps: int, run: Callable[[Tensor], Mapping[str, Tensor]]
+) -> Arrivals | None:
     """Run a few samples of `x` alone.
 
     Parameters
@@ -76,8 +78,7 @@ def look_closely(conversion: Conversion, x: Tensor, steps: int, run: Callable[[T
     synops, spikes, geometry = [], [], Geometry(conversion)
     for i in chosen(len(x)):
         upto = run(x[i : i + 1])
-        trains = {name: torch.diff(each.double(), dim=0, prepend=torch.zeros_like(each[:1]).double())
-                  for name, each in upto.items()}  # fmt: skip
+        trains = {name: torch.cat([each[:1] != 0, each[1:] != each[:-1]]) for name, each in upto.items()}
         for name, count in event_updates(conversion, trains).items():
             updates.setdefault(name, []).append(count)
         last = {name: each[-1:] for name, each in upto.items()}
@@ -99,29 +100,27 @@ def event_updates(conversion: Conversion, trains: Trains) -> dict[str, float]:
     found: dict[str, float] = {}
     for node in graph:
         if node.name in conversion.snn.sites:
-            found[node.name] = float((carried[node.inputs[0]] > 0).sum())
+            found[node.name] = float(carried[node.inputs[0]].sum())
         if node.name in trains:
-            carried[node.name] = trains[node.name].abs()
+            carried[node.name] = trains[node.name]
         elif isinstance(node.op, ir.Input):
-            carried[node.name] = torch.ones(steps, *node.shape, dtype=torch.float64)
+            carried[node.name] = torch.ones(steps, *node.shape, dtype=torch.bool)
         else:
             carried[node.name] = _handed_on(node, [carried[name] for name in node.inputs])
     return found
 
 
 def _handed_on(node: Node, arriving: list[Tensor]) -> Tensor:
-    """Where something leaves `node` in each step, above 0."""
+    """Where something leaves `node` in each step."""
     if isinstance(node.op, ir.Affine):
         return arriving[0]
     if isinstance(node.op, ir.RUNNING):
-        anything = sum(each.flatten(1).sum(1) for each in arriving)
-        return torch.ones(len(arriving[0]), *node.shape, dtype=torch.float64) * torch.as_tensor(anything).reshape(
-            -1, *[1] * len(node.shape)
-        )
+        anything = torch.stack([each.flatten(1).any(1) for each in arriving]).any(0)
+        return anything.reshape(-1, *[1] * len(node.shape)).expand(-1, *node.shape)
     op = node.op
     if isinstance(op, ir.WEIGHTED) and not isinstance(op, ir.Affine):
-        op = replace(op, weight=torch.ones_like(op.weight, dtype=torch.float64), bias=None)
-    return apply(op, *((each > 0).double() for each in arriving))
+        op = replace(op, weight=torch.ones_like(op.weight, dtype=torch.float32), bias=None)
+    return apply(op, *(each.float() for each in arriving)) > 0
 
 
 def _deviation(values: Sequence[float]) -> float:

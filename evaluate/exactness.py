@@ -76,20 +76,20 @@ def measure_exact(
         Runs while the spiking network is simulated, batch by batch.
     """
     asked = plan("auto", conversion.heads or heads_of(conversion.folded), None) if asked is None else asked
-    totals = _Totals(conversion, asked, meter or Meter(()))
+    totals = _Totals(conversion, asked, meter or Meter(()), tuple(sorted(set(record))))
     size = batch_within(conversion.snn, memory_bytes)
     for start in range(0, len(x), size):
         totals.add(x[start : start + size])
         if progress is not None:
             progress(len(x[start : start + size]))
-    return totals.measurement(record), totals.exactness()
+    return totals.measurement(), totals.exactness()
 
 
 class _Totals:
     """What the batches so far have given."""
 
-    def __init__(self, conversion: Conversion, asked: Plan, meter: Meter) -> None:
-        self.snn, self.asked, self.meter = conversion.snn, asked, meter
+    def __init__(self, conversion: Conversion, asked: Plan, meter: Meter, record: tuple[int, ...]) -> None:
+        self.snn, self.asked, self.meter, self.record = conversion.snn, asked, meter, record
         self.analog = None if conversion.ann is None else AnalogPass(conversion.ann)
         self.ann: list[list[Array]] = []
         self.quantised: list[list[Array]] = []
@@ -106,7 +106,7 @@ class _Totals:
             self.ann.append(self.asked.answers(self.analog(x)))
         between = time.perf_counter()
         with self.meter.running():
-            settled = simulate_exact(self.snn, x, trace=True)
+            settled = simulate_exact(self.snn, x, trace=True, record=self.record)
         self.seconds["ann"] += between - begin
         self.seconds["simulate"] += time.perf_counter() - between
         self._compare(x, settled)
@@ -129,22 +129,20 @@ class _Totals:
         self.answers.append([a.reshape(*shape, *a.shape[1:]).swapaxes(0, 1) for a in said])
         self.steps.append(settled.steps)
         for name, spikes in settled.emitted.items():
-            before = self.emitted.get(name, torch.zeros_like(spikes[:1]))
-            length = max(len(before), len(spikes))
-            self.emitted[name] = _held(before, length) + _held(spikes, length)
+            self.emitted[name] = self.emitted[name] + spikes if name in self.emitted else spikes
 
-    def measurement(self, record: Sequence[int]) -> Measurement:
+    def measurement(self) -> Measurement:
         """Means over the samples, up to the step in which the last of them came to rest."""
         steps = torch.cat(self.steps)
         last, samples = int(steps.max()), len(steps)
-        kept = tuple(sorted({step for step in record if step < last} | {last}))
-        at = torch.tensor(kept) - 1
+        before = [step for step in self.record if step < last]
+        kept, at = (*before, last), [*range(len(before)), -1]
         answers = tuple(np.concatenate([_padded(part, last) for part in parts])
                         for parts in zip(*self.answers, strict=True))  # fmt: skip
         return Measurement(
             answers,
             tuple(np.concatenate(parts) for parts in zip(*self.ann, strict=True)) if self.ann else None,
-            {name: _held(total, last)[at] / samples for name, total in self.emitted.items()},
+            {name: total[at] / samples for name, total in self.emitted.items()},
             {} if self.analog is None else self.analog.nonzero(),
             kept,
             self.seconds,
@@ -154,11 +152,6 @@ class _Totals:
         """How the samples came to rest."""
         answers = tuple(np.concatenate(parts) for parts in zip(*self.quantised, strict=True))
         return Exactness(self.identical, self.certified, torch.cat(self.steps), answers)
-
-
-def _held(values: Tensor, length: int) -> Tensor:
-    """`values` up to each step, which stay what they are after the last."""
-    return torch.cat([values, values[-1:].expand(length - len(values), *values.shape[1:])])
 
 
 def _padded(answers: Array, length: int) -> Array:

@@ -31,6 +31,7 @@ from convert.reading.tracing import Traced
 from convert.recipes import recipe
 from convert.simulation.engine import ENGINES, engines_of, kernel_is_missing
 from convert.simulation.periods import period_steps
+from convert.simulation.quiescence import simulate_exact
 from convert.writing.artefact import load
 from evaluate.arrivals import look_closely
 from evaluate.assembly import Case, assemble
@@ -226,7 +227,9 @@ def _trains(request: Request, conversion: Conversion, x: Tensor) -> dict[str, Te
     """Spikes of one sample up to each step."""
     every = range(1, request.steps[-1] + 1)
     if conversion.snn.code == "exact":
-        return measure_exact(conversion, x, range(1, 100_000))[0].spikes
+        found = simulate_exact(conversion.snn, x, trace=True).emitted
+        assert found is not None  # it was asked for
+        return dict(found)
     if conversion.snn.code == "radix":
         every = range(1, period_steps(conversion.snn) + 1)
     return measure(conversion, x, every, request.seed, request.memory_mb << 20, request.device, None, None,

@@ -43,7 +43,7 @@ pooling, integer charge and the certificate are ours.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -143,7 +143,9 @@ def certify(network: SpikingNetwork, x: Tensor, counts: Mapping[str, Tensor], ch
 
 
 @torch.no_grad()
-def simulate_exact(network: SpikingNetwork, x: Tensor, trace: bool = False) -> Settled:
+def simulate_exact(
+    network: SpikingNetwork, x: Tensor, trace: bool = False, record: Sequence[int] | None = None
+) -> Settled:
     """Run the exact network on a batch `x` until it is quiescent.
 
     Every neuron is updated once in each step, and a spike reaches the next layer in the step in which it is fired.
@@ -152,6 +154,8 @@ def simulate_exact(network: SpikingNetwork, x: Tensor, trace: bool = False) -> S
     ----------
     trace : bool
         Also keep the read-out and the spikes after each step.
+    record : sequence of int, optional
+        For `trace`: keep the spikes up to these steps and those of the whole run, one row each, not of every step.
 
     Raises
     ------
@@ -159,7 +163,7 @@ def simulate_exact(network: SpikingNetwork, x: Tensor, trace: bool = False) -> S
         See `check_exact`.
     """
     known = check_exact(network, x)
-    wave = _Wave(network, len(x))
+    wave = _Wave(network, len(x), None if record is None else tuple(record))
     wave.run(constant_current(x))
     output = network.graph.output
     scale = network.scales[output]
@@ -173,8 +177,10 @@ def simulate_exact(network: SpikingNetwork, x: Tensor, trace: bool = False) -> S
     if not trace:
         return settled
     length = int(steps.max()) if len(x) else 0
-    return replace(settled, trace=_held(grown[1:] if len(grown) > 1 else grown, length) * scale,
-                   emitted={name: _held(value, length) for name, value in wave.emitted.items()})  # fmt: skip
+    emitted = wave.emitted
+    if record is None:
+        emitted = {name: _held(value, length) for name, value in emitted.items()}
+    return replace(settled, trace=_held(grown[1:] if len(grown) > 1 else grown, length) * scale, emitted=emitted)
 
 
 def _held(values: Tensor, length: int) -> Tensor:
@@ -201,6 +207,7 @@ class _Wave:
 
     network: SpikingNetwork
     batch: int
+    record: tuple[int, ...] | None = None
     start: dict[str, Tensor] = field(default_factory=dict)
     trains: dict[str, Tensor] = field(default_factory=dict)
     counts: dict[str, Tensor] = field(default_factory=dict)
@@ -248,7 +255,13 @@ class _Wave:
         self.counts[node.name] = count
         size = trains.abs()
         self.spikes[node.name] = size.sum(0).double()
-        self.emitted[node.name] = size.double().sum(1).cumsum(0)
+        upto = torch.cat([size.new_zeros((1, *count.shape[1:])), size.sum(1)]).double().cumsum(0)
+        self.emitted[node.name] = upto[1:] if self.record is None else upto[self._rows(len(trains))]
+
+    def _rows(self, steps: int) -> list[int]:
+        """Of the values after 0, 1, ... `steps` steps: those that are recorded, and the last."""
+        assert self.record is not None  # the caller has asked
+        return [*(min(step, steps) for step in self.record), steps]
 
     def _passed_on(self, node: Node, dtype: torch.dtype) -> Tensor:
         """What the spikes of each step add to the value of a node without neurons."""
