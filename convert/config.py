@@ -54,6 +54,8 @@ class ConvertConfig:
         Steps for which biases are corrected, after the potentials; 0 leaves them as they are.
     calibrated_on : int
         Calibration samples that are simulated, once for every population, to choose potentials and biases.
+    primed : bool
+        Whether synapses that filter begin as the mean of what has arrived; see `convert.neurons.synapse`.
     readout_delay : int or None
         Steps that the read-out leaves out, at most half of those simulated; None estimates how long activity takes
         to reach the output.
@@ -101,6 +103,7 @@ class ConvertConfig:
     potential_per_neuron: bool = False
     bias_steps: int = 0
     calibrated_on: int = 128
+    primed: bool = False
     readout_delay: int | None = 0
     reset: str = "subtract"
     v_threshold: float = 0.5
@@ -262,7 +265,7 @@ class ConvertConfig:
             return replace(remembered, recipe=network.code, dt_ms=network.dt_s * 1000, input_code=network.input_code,
                            radix_bits=bits)  # fmt: skip
         own: dict[str, Any] = {"neuron": name, "dt_ms": network.dt_s * 1000, "input_code": network.input_code}
-        own |= {"code": network.code, "look_ahead": network.look_ahead}
+        own |= {"code": network.code, "look_ahead": network.look_ahead, "primed": network.primed}
         if remembered.quantised:
             own["recipe"] = cls.recipe
         if neuron.tau_mem_s < math.inf:

@@ -166,7 +166,8 @@ def _normalised(
     neuron_of = partial(make_neuron, tau_mem_s=tau_mem_s, tau_syn_s=tau_syn_s, law=config.law)
     snn = normalise(folded, lams, neuron_of, config.dt_s, config.input_code, largest)
     delay = config.readout_delay
-    return replace(snn, readout_delay=_travel_time(folded, stats, lams, config) if delay is None else delay)
+    delay = _travel_time(folded, stats, lams, config) if delay is None else delay
+    return replace(snn, readout_delay=delay, primed=config.primed and tau_syn_s > 0)
 
 
 def _travel_time(

@@ -74,7 +74,7 @@ RECIPES: dict[str, Recipe] = {
                "seed LIF neurons, per-channel mse thresholds, every neuron's start calibrated, read-out after the "
                "synapses' delay",
                lambda steps: {"mse_steps": steps, "potential_steps": steps, "potential_per_neuron": True,
-                              "calibrated_on": 256, "readout_delay": None}),
+                              "calibrated_on": 256, "readout_delay": None, "primed": True}),
         Recipe("best-onebit", "this project",
                "IF neurons, unsigned one-bit spikes, thresholds and starts for the steps asked for, late read-out",
                lambda steps: {"neuron": "if", **_calibrated(steps), "readout_delay": steps // 4}),

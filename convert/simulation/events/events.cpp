@@ -173,6 +173,7 @@ struct Layer {
     int64_t base_step, base_place;   // its strides, in elements; neurons are consecutive
     double unit;                     // real: quanta in a lattice unit
     double alpha, beta, threshold, quantum;  // threshold and quantum in the membrane's unit
+    const double* alphas;            // alpha in each step: a primed synapse begins with less
     void* v;                         // [samples][places][width], the first neuron that is run
     double* current;                 // the same, real only, with leak or filter: synaptic current
     void* sent;                      // sum of what was emitted, in the membrane's unit (kSubtract, kZero: in spikes)
@@ -423,7 +424,7 @@ template <class V, Law law, int parts> struct Neurons {
             V j = arriving(layer, drive, base, i);
             if constexpr (sizeof(T) == 8) {
                 if (!plain) {
-                    current[i] = current[i] * layer.alpha + j * (1 - layer.alpha);
+                    current[i] = current[i] * layer.alphas[t] + j * (1 - layer.alphas[t]);
                     v[i] = v[i] * layer.beta;
                     j = current[i];
                 }
@@ -554,14 +555,14 @@ template <class V, int parts> struct Maximum {
     }
     void raise(int i, V sum) { largest[i] = where(sum > largest[i], sum, largest[i]); }
 
-    // What arrives at place j of the window.
-    void add(int j, const Int* drive) {
+    // What arrives in step t at place j of the window.
+    void add(int j, const Int* drive, int t) {
         for (int i = 0; i < parts; i++) {
             const int64_t k = at + (int64_t)j * layer.width + i * lanes;
             V x = arriving(layer, drive, base, i);
             if constexpr (sizeof(T) == 8) {
                 if (layer.alpha != 0) {
-                    x = load<V>(layer.currents + k) * layer.alpha + x * (1 - layer.alpha);
+                    x = load<V>(layer.currents + k) * layer.alphas[t] + x * (1 - layer.alphas[t]);
                     store(layer.currents + k, x);
                 }
             }
@@ -671,7 +672,7 @@ void run_tile(const Layer& layer, const std::vector<Slot>& slots, const std::vec
         for (size_t k = 0; k < window.size(); k++) {
             Int drive[2 * shorts] = {};
             sum_rows<W, shorts, together>(drive, slots, sources[k], t);
-            maximum.add(window[k], drive);
+            maximum.add(window[k], drive, t);
         }
         V growth[parts];
         maximum.grow(growth);
@@ -781,7 +782,7 @@ inline void add_digits(const uint32_t* add, uint32_t* digit, int64_t plane, int 
 extern "C" {
 
 // Changes whenever a structure or the meaning of an argument does.
-int events_version() { return 5; }
+int events_version() { return 6; }
 
 // What the caller's structures must measure.
 int events_size_of_source() { return sizeof(Source); }
