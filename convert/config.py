@@ -50,6 +50,9 @@ class ConvertConfig:
         Steps after which rates are compared to choose the initial potentials; 0 leaves them at zero.
     potential_per_neuron : bool
         One initial potential for each neuron instead of each channel.
+    start_spread : float
+        Quanta over which the starts of a population are staggered where they are calibrated; see
+        `convert.normalisation.calibration`.
     bias_steps : int
         Steps for which biases are corrected, after the potentials; 0 leaves them as they are.
     calibrated_on : int
@@ -101,6 +104,7 @@ class ConvertConfig:
     granularity: str = "channel"
     potential_steps: int = 16
     potential_per_neuron: bool = False
+    start_spread: float = 0.0
     bias_steps: int = 0
     calibrated_on: int = 128
     primed: bool = False
@@ -151,6 +155,7 @@ class ConvertConfig:
                 (0 <= self.look_ahead <= MOST_AHEAD,
                  f"--look-ahead: got {self.look_ahead}; expected 0 to {MOST_AHEAD}"),
                 (self.potential_steps >= 0, f"potential_steps: got {self.potential_steps}; expected 0 or more"),
+                (0 <= self.start_spread <= 1, f"start_spread: got {self.start_spread}; expected 0 to 1 quanta"),
                 (-math.inf < self.input_low < self.input_high < math.inf,
                  f"input range: got {self.input_low} to {self.input_high}; expected two numbers, the lower one first"),
                 (1 <= self.exact_levels <= MOST_LEVELS,

@@ -102,8 +102,8 @@ def convert(
     if calibration is not None and not config.quantised:
         few = calibration[: config.calibrated_on]
         if config.potential_steps:
-            by_neuron = config.potential_per_neuron
-            snn = calibrate_potentials(snn, folded, few, config.potential_steps, progress, by_neuron)
+            by_neuron, spread = config.potential_per_neuron, config.start_spread
+            snn = calibrate_potentials(snn, folded, few, config.potential_steps, progress, by_neuron, spread)
         if config.bias_steps:
             snn = calibrate_biases(snn, folded, few, config.bias_steps, progress)
     snn = replace(snn, look_ahead=config.look_ahead)
