@@ -60,6 +60,11 @@ _PLAIN = {**_IF, "v_threshold": 1.0, "granularity": "layer"}
 _DIFFERENTIAL = {**_IF, "code": "differential", "spike_values": 4}
 
 
+def _started(steps: int) -> dict[str, Any]:
+    """Every neuron's start fitted, and all of them staggered."""
+    return {"potential_steps": steps, "potential_per_neuron": True, "start_spread": 1.0}
+
+
 def _calibrated(steps: int) -> dict[str, Any]:
     """Thresholds for half the steps, so that rates reach their goal early; every neuron's start fitted."""
     return {
@@ -71,13 +76,15 @@ RECIPES: dict[str, Recipe] = {
     entry.name: entry
     for entry in (
         Recipe("seed", "this project",
-               "seed LIF neurons, per-channel mse thresholds, every neuron's start calibrated, read-out after the "
-               "synapses' delay",
-               lambda steps: {"mse_steps": steps, "potential_steps": steps, "potential_per_neuron": True,
-                              "calibrated_on": 256, "readout_delay": None, "primed": True}),
+               "seed LIF neurons with primed synapses, per-channel mse thresholds, every neuron's start calibrated and "
+               "staggered, late read-out",
+               lambda steps: {"mse_steps": steps, **_started(steps), "calibrated_on": 256, "primed": True,
+                              "readout_delay": steps // 4}),
         Recipe("best-onebit", "this project",
-               "IF neurons, unsigned one-bit spikes, thresholds and starts for the steps asked for, late read-out",
-               lambda steps: {"neuron": "if", **_calibrated(steps), "readout_delay": steps // 4}),
+               "IF neurons, unsigned one-bit spikes, thresholds and staggered starts for the steps asked for, late "
+               "read-out",
+               lambda steps: {"neuron": "if", **_started(steps), "mse_steps": max(1, 3 * steps // 4),
+                              "calibrated_on": 1000, "readout_delay": steps // 4}),
         Recipe("best-signed", "this project; Wang et al., IJCAI 2022",
                "IF neurons that take spikes back, thresholds and starts for the steps asked for",
                lambda steps: {"neuron": "if", **_calibrated(steps), "signed": True}),

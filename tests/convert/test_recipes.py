@@ -79,9 +79,18 @@ def test_a_recipe_is_what_its_source_says():
     assert {RECIPES[n].config().recipe for n in RECIPES} == set(RECIPES)
 
 
-def test_the_seed_s_readout_waits_for_its_synapses():
-    assert made("seed").snn.readout_delay == 2 * len(made("seed").snn.sites)  # tau_syn is 2 steps
-    plain = convert(trace(network("mlp")[0], (8,), "mlp"), samples((8,), 20), recipe("seed").config(neuron="if"))
+def test_the_seed_s_synapses_are_primed_and_its_starts_staggered():
+    assert made("seed").snn.primed and not made("best-onebit").snn.primed  # which has no filter
+    starts = made("seed").snn.sites["relu"].initial.flatten()
+    assert len(starts.unique()) > len(starts) / 2
+    assert made("seed").snn.readout_delay == 2  # of 8 steps
+
+
+def test_a_readout_may_wait_for_the_synapses_of_every_layer():
+    late = replace(recipe("seed").config(8), readout_delay=None)
+    snn = convert(trace(network("mlp")[0], (8,), "mlp"), samples((8,), 20), late).snn
+    assert snn.readout_delay == 2 * len(snn.sites)  # tau_syn is 2 steps
+    plain = convert(trace(network("mlp")[0], (8,), "mlp"), samples((8,), 20), replace(late, neuron="if"))
     assert plain.snn.readout_delay == 0
 
 
