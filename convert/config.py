@@ -47,7 +47,8 @@ class ConvertConfig:
     granularity : {"layer", "channel", "neuron"}
         What one threshold is for; where weights are shared over places, "neuron" means each channel.
     potential_steps : int
-        Steps after which rates are compared to choose the initial potentials; 0 leaves them at zero.
+        Steps after which rates are compared to choose the initial potentials; 0 leaves them at zero. Where a membrane
+        remembers fewer, potentials are fitted to as many as it does, and biases to all.
     potential_per_neuron : bool
         One initial potential for each neuron instead of each channel.
     start_spread : float
