@@ -60,9 +60,9 @@ _PLAIN = {**_IF, "v_threshold": 1.0, "granularity": "layer"}
 _DIFFERENTIAL = {**_IF, "code": "differential", "spike_values": 4}
 
 
-def _started(steps: int) -> dict[str, Any]:
+def _started(steps: int, spread: float = 1.0) -> dict[str, Any]:
     """Every neuron's start fitted, and all of them staggered."""
-    return {"potential_steps": steps, "potential_per_neuron": True, "start_spread": 1.0}
+    return {"potential_steps": steps, "potential_per_neuron": True, "start_spread": spread}
 
 
 def _best(steps: int) -> dict[str, Any]:
@@ -76,7 +76,7 @@ RECIPES: dict[str, Recipe] = {
         Recipe("seed", "this project",
                "seed LIF neurons with primed synapses, per-channel mse thresholds, every neuron's start calibrated and "
                "staggered, late read-out",
-               lambda steps: {"mse_steps": steps, **_started(steps), "calibrated_on": 256, "primed": True,
+               lambda steps: {"mse_steps": steps, **_started(steps, 0.75), "calibrated_on": 256, "primed": True,
                               "readout_delay": steps // 4}),
         Recipe("best-onebit", "this project",
                "IF neurons, unsigned one-bit spikes, thresholds and staggered starts for the steps asked for, late "
