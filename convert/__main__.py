@@ -179,6 +179,9 @@ def main(
     potentials: Annotated[
         bool, typer.Option("--potentials/--no-potentials", help="Calibrate the initial potentials.")
     ] = True,
+    primed: Annotated[
+        bool | None, typer.Option("--primed/--unprimed", help="Whether synapses begin as the mean of what arrived.")
+    ] = None,
     signed: Annotated[
         bool | None, typer.Option("--signed/--unsigned", help="Whether neurons take spikes back against credit.")
     ] = None,
@@ -233,6 +236,7 @@ def main(
             model=model, data=data, calibration=calibration, arch=arch, activation=activation, trust=trust,
             recipe=recipe_name, for_steps=for_steps, neuron=neuron, tau_mem_ms=tau_mem_ms, tau_syn_ms=tau_syn_ms,
             dt_ms=dt_ms, rule=rule, percentile=percentile, granularity=granularity, potentials=potentials,
+            primed=primed,
             signed=signed, spike_values=spike_values, burst=burst, readout_delay=readout_delay, look_ahead=look_ahead,
             hybrid=hybrid, levels=levels, bits=bits, code=code, input=input_code, steps=steps, limit=limit,
             calibration_samples=calibration_samples, input_shape=input_shape, input_range=input_range, seed=seed,

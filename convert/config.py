@@ -47,13 +47,19 @@ class ConvertConfig:
     granularity : {"layer", "channel", "neuron"}
         What one threshold is for; where weights are shared over places, "neuron" means each channel.
     potential_steps : int
-        Steps after which rates are compared to choose the initial potentials; 0 leaves them at zero.
+        Steps after which rates are compared to choose the initial potentials; 0 leaves them at zero. Where a membrane
+        remembers fewer, potentials are fitted to as many as it does, and biases to all.
     potential_per_neuron : bool
         One initial potential for each neuron instead of each channel.
+    start_spread : float
+        Quanta over which the starts of a population are staggered where they are calibrated; see
+        `convert.normalisation.calibration`.
     bias_steps : int
         Steps for which biases are corrected, after the potentials; 0 leaves them as they are.
     calibrated_on : int
         Calibration samples that are simulated, once for every population, to choose potentials and biases.
+    primed : bool
+        Whether synapses that filter begin as the mean of what has arrived; see `convert.neurons.synapse`.
     readout_delay : int or None
         Steps that the read-out leaves out, at most half of those simulated; None estimates how long activity takes
         to reach the output.
@@ -99,8 +105,10 @@ class ConvertConfig:
     granularity: str = "channel"
     potential_steps: int = 16
     potential_per_neuron: bool = False
+    start_spread: float = 0.0
     bias_steps: int = 0
     calibrated_on: int = 128
+    primed: bool = False
     readout_delay: int | None = 0
     reset: str = "subtract"
     v_threshold: float = 0.5
@@ -148,6 +156,7 @@ class ConvertConfig:
                 (0 <= self.look_ahead <= MOST_AHEAD,
                  f"--look-ahead: got {self.look_ahead}; expected 0 to {MOST_AHEAD}"),
                 (self.potential_steps >= 0, f"potential_steps: got {self.potential_steps}; expected 0 or more"),
+                (0 <= self.start_spread <= 1, f"start_spread: got {self.start_spread}; expected 0 to 1 quanta"),
                 (-math.inf < self.input_low < self.input_high < math.inf,
                  f"input range: got {self.input_low} to {self.input_high}; expected two numbers, the lower one first"),
                 (1 <= self.exact_levels <= MOST_LEVELS,
@@ -262,7 +271,7 @@ class ConvertConfig:
             return replace(remembered, recipe=network.code, dt_ms=network.dt_s * 1000, input_code=network.input_code,
                            radix_bits=bits)  # fmt: skip
         own: dict[str, Any] = {"neuron": name, "dt_ms": network.dt_s * 1000, "input_code": network.input_code}
-        own |= {"code": network.code, "look_ahead": network.look_ahead}
+        own |= {"code": network.code, "look_ahead": network.look_ahead, "primed": network.primed}
         if remembered.quantised:
             own["recipe"] = cls.recipe
         if neuron.tau_mem_s < math.inf:

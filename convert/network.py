@@ -19,6 +19,7 @@ from convert.neurons.counting import CountingNeuron
 from convert.neurons.differential import DifferentialNeuron
 from convert.neurons.leaky import LeakyNeuron
 from convert.neurons.radix import RadixNeuron
+from convert.neurons.synapse import Synapse
 from convert.neurons.tracking import TrackingNeuron, TwoSlopeNeuron
 
 __all__ = ["CODES", "INPUT_CODES", "MOST_AHEAD", "Site", "SpikingNetwork", "rescaled", "threshold_balanced", "upstream"]
@@ -104,6 +105,8 @@ class SpikingNetwork:
     look_ahead : int
         Steps for which every sample is tried before it runs, to repair the neurons' starts; see
         `convert.simulation.look_ahead`. Rate code and constant input only.
+    primed : bool
+        Whether synapses begin as the mean of what has arrived; see `convert.neurons.synapse`.
 
     Raises
     ------
@@ -120,6 +123,7 @@ class SpikingNetwork:
     provenance: Mapping[str, str] = field(default_factory=dict)
     code: str = "rate"
     look_ahead: int = 0
+    primed: bool = False
 
     def __post_init__(self) -> None:
         """Check that the parts belong together."""
@@ -183,6 +187,12 @@ class SpikingNetwork:
         """Everything per neuron and per node, beside the weights, which the graph has checked."""
         sites = [(name, value) for name, s in self.sites.items() for value in (s.threshold, s.quantum, s.initial)]
         return [*sites, *((node.name, self.scales[node.name]) for node in self.graph)]
+
+    @property
+    def synapse(self) -> Synapse:
+        """The filter of all synapses: neurons of one network share their time constant, or have none."""
+        taus_s = (site.neuron.tau_syn_s for site in self.sites.values())
+        return Synapse(max(taus_s, default=0.0), self.dt_s, self.primed)
 
     def neuron_count(self) -> int:
         """Number of neurons."""

@@ -101,15 +101,28 @@ def convert(
     snn = normalised(lams)
     if calibration is not None and not config.quantised:
         few = calibration[: config.calibrated_on]
-        if config.potential_steps:
-            by_neuron = config.potential_per_neuron
-            snn = calibrate_potentials(snn, folded, few, config.potential_steps, progress, by_neuron)
-        if config.bias_steps:
-            snn = calibrate_biases(snn, folded, few, config.bias_steps, progress)
+        starts, biases = _corrected_steps(config)
+        if starts:
+            by_neuron, spread = config.potential_per_neuron, config.start_spread
+            snn = calibrate_potentials(snn, folded, few, starts, progress, by_neuron, spread)
+        if biases:
+            snn = calibrate_biases(snn, folded, few, biases, progress)
     snn = replace(snn, look_ahead=config.look_ahead)
     notes = (*traced.notes, *_notes(folded, lams, stats, config))
     return Conversion(traced.graph, folded, snn, stats, lams, traced.coverage, config, notes,
                       heads_of(traced.graph, traced.heads))  # fmt: skip
+
+
+def _corrected_steps(config: ConvertConfig) -> tuple[int, int]:
+    """Steps for which potentials and biases are corrected.
+
+    A membrane forgets its start within 1 / (1 - beta) steps, so no start is fitted to more: it would have to give back
+    at once what is missing later, and the network would be wrong until that has leaked. Biases give back the rest.
+    """
+    memory = levels(config.dt_s, config.taus_s[0])
+    if config.potential_steps <= memory:
+        return config.potential_steps, config.bias_steps
+    return memory, max(config.bias_steps, config.potential_steps)
 
 
 def _without_data(graph: Graph, folded: Graph, config: ConvertConfig, each: frozenset[str]) -> dict[str, Threshold]:
@@ -166,7 +179,8 @@ def _normalised(
     neuron_of = partial(make_neuron, tau_mem_s=tau_mem_s, tau_syn_s=tau_syn_s, law=config.law)
     snn = normalise(folded, lams, neuron_of, config.dt_s, config.input_code, largest)
     delay = config.readout_delay
-    return replace(snn, readout_delay=_travel_time(folded, stats, lams, config) if delay is None else delay)
+    delay = _travel_time(folded, stats, lams, config) if delay is None else delay
+    return replace(snn, readout_delay=delay, primed=config.primed and tau_syn_s > 0)
 
 
 def _travel_time(
@@ -185,7 +199,7 @@ def _travel_time(
 
 def effort(traced: Traced, samples: int, config: ConvertConfig) -> int:
     """How many sample passes `convert` will report to its progress callback."""
-    rounds = 0 if config.quantised else bool(config.potential_steps) + bool(config.bias_steps)
+    rounds = 0 if config.quantised else sum(map(bool, _corrected_steps(config)))
     return samples + rounds * len(fold(traced.graph).sites()) * min(samples, config.calibrated_on)
 
 

@@ -60,27 +60,31 @@ _PLAIN = {**_IF, "v_threshold": 1.0, "granularity": "layer"}
 _DIFFERENTIAL = {**_IF, "code": "differential", "spike_values": 4}
 
 
-def _calibrated(steps: int) -> dict[str, Any]:
-    """Thresholds for half the steps, so that rates reach their goal early; every neuron's start fitted."""
-    return {
-        "mse_steps": max(1, steps // 2), "potential_steps": steps, "potential_per_neuron": True, "calibrated_on": 1000,
-    }  # fmt: skip
+def _started(steps: int, spread: float = 1.0) -> dict[str, Any]:
+    """Every neuron's start fitted, and all of them staggered."""
+    return {"potential_steps": steps, "potential_per_neuron": True, "start_spread": spread}
+
+
+def _best(steps: int) -> dict[str, Any]:
+    """Thresholds for some steps less, so that rates reach their goal early."""
+    return {"neuron": "if", "mse_steps": max(1, 3 * steps // 4), **_started(steps), "calibrated_on": 1000}
 
 
 RECIPES: dict[str, Recipe] = {
     entry.name: entry
     for entry in (
         Recipe("seed", "this project",
-               "seed LIF neurons, per-channel mse thresholds, every neuron's start calibrated, read-out after the "
-               "synapses' delay",
-               lambda steps: {"mse_steps": steps, "potential_steps": steps, "potential_per_neuron": True,
-                              "calibrated_on": 256, "readout_delay": None}),
+               "seed LIF neurons with primed synapses, per-channel mse thresholds, every neuron's start calibrated and "
+               "staggered, late read-out",
+               lambda steps: {"mse_steps": steps, **_started(steps, 0.75), "calibrated_on": 256, "primed": True,
+                              "readout_delay": steps // 4}),
         Recipe("best-onebit", "this project",
-               "IF neurons, unsigned one-bit spikes, thresholds and starts for the steps asked for, late read-out",
-               lambda steps: {"neuron": "if", **_calibrated(steps), "readout_delay": steps // 4}),
+               "IF neurons, unsigned one-bit spikes, thresholds and staggered starts for the steps asked for, late "
+               "read-out",
+               lambda steps: {**_best(steps), "readout_delay": steps // 4}),
         Recipe("best-signed", "this project; Wang et al., IJCAI 2022",
-               "IF neurons that take spikes back, thresholds and starts for the steps asked for",
-               lambda steps: {"neuron": "if", **_calibrated(steps), "signed": True}),
+               "IF neurons that take spikes back, thresholds and staggered starts for the steps asked for",
+               lambda steps: {**_best(steps), "signed": True}),
         Recipe("diehl2015", "Diehl et al., IJCNN 2015",
                "largest activation of each layer, reset to zero, Poisson input",
                lambda steps: {**_PLAIN, "rule": "max", "reset": "zero", "input_code": "poisson"}),
@@ -116,7 +120,8 @@ RECIPES: dict[str, Recipe] = {
                differs="thresholds by mse instead of threshold iteration; rate code instead of differential coding"),
         Recipe("burst", "this project; Li & Zeng, IJCAI 2022",
                "up to five plain spikes in a step, thresholds and starts for the staircase of 5 T levels",
-               lambda steps: {"neuron": "if", **_calibrated(steps), "mse_steps": steps, "burst": 5},
+               lambda steps: {"neuron": "if", "mse_steps": steps, "potential_steps": steps, "burst": 5,
+                              "potential_per_neuron": True, "calibrated_on": 1000},
                differs="thresholds by mse on what five spikes per step can say, every neuron's start calibrated; max "
                        "pools take the maximum of the accumulated drive instead of lateral inhibition"),
         Recipe("huang2025-differential", "Huang et al., ICML 2025",

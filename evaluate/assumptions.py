@@ -41,6 +41,11 @@ _RADIX = (
     "proof is in convert/simulation/periods.py). Neuron updates are clock-driven, in every step of all periods.",
 )
 
+_PRIMED = (
+    "I[t] = alpha_t I[t-1] + (1 - alpha_t) S[t],  alpha_t = alpha (1 - alpha^(t-1)) / (1 - alpha^t),  "
+    "alpha = exp(-dt / tau_syn): the weighted mean of what has arrived"
+)
+
 _DIFFERENCE = (
     "softmax, layer norm and products of two inputs, F, are difference operators: X += J, send "
     "t F(X / t) - (t - 1) F(X' / (t - 1)) with X' the sum before, so that what was sent adds up to t F(X / t)"
@@ -88,7 +93,7 @@ def neuron_equations(conversion: Conversion) -> list[str]:
         return [*_DIFFERENTIAL, _spike_rule(neuron), f"no leak, no synaptic filter, dt = {config.dt_ms:g} ms"]
     kinds = {type(site.neuron): site.neuron for site in conversion.snn.sites.values()}
     return [
-        "I[t] = alpha I[t-1] + (1 - alpha) S[t],  alpha = exp(-dt / tau_syn)",
+        _PRIMED if conversion.snn.primed else "I[t] = alpha I[t-1] + (1 - alpha) S[t],  alpha = exp(-dt / tau_syn)",
         "V[t] = beta V[t-1] + W I[t] + b,  beta = exp(-dt / tau_mem), the gain 1 / (1 - beta) absorbed into W and b",
         *(_spike_rule(neuron) for neuron in kinds.values()),
         *([_DIFFERENCE] if conversion.snn.hybrid() else []),
@@ -152,6 +157,12 @@ def limits(conversion: Conversion) -> list[str]:
         found.append(
             f"The read-out leaves out the first {network.readout_delay} steps, and never more than half of them; they "
             "count as latency and as energy."
+        )
+    if network.primed:
+        found.append(
+            "Primed synapses: in the first steps of a sample all synapses forget faster, by one table of decay "
+            "constants that starts at 0 and grows to exp(-dt / tau_syn), so that a train arrives as it is from the "
+            "first step on. Nothing depends on later steps; a chip needs decay constants that change with the step."
         )
     if network.look_ahead:
         found.append(

@@ -23,7 +23,6 @@ from convert.graph import ir
 from convert.graph.ir import Node
 from convert.graph.semantics import apply
 from convert.network import Site, SpikingNetwork
-from convert.neurons.leaky import decay
 from convert.simulation.differences import Difference
 from convert.simulation.inputs import constant_current, poisson_spikes
 from convert.simulation.results import read_out
@@ -76,8 +75,7 @@ class Hybrid:
 
     def __post_init__(self) -> None:
         """Where the synaptic filter stands."""
-        taus_s = {site.neuron.tau_syn_s for site in self.network.sites.values()}
-        self.alpha = decay(self.network.dt_s, max(taus_s, default=0.0))
+        self.synapse = self.network.synapse
         self.raw: dict[str, Tensor] = {}
         self.filtered: dict[str, Tensor] = {}
         self.rest: dict[str, Tensor] = {}
@@ -141,11 +139,12 @@ class Hybrid:
 
     def _filter(self, sent: Tensor, rest: Tensor) -> Tensor:
         """I[t] = alpha I[t-1] + (1 - alpha) S[t], at rest before the first step; a constant passes unchanged."""
-        if len(sent) == 1 or not self.alpha:
+        if len(sent) == 1 or not self.synapse.alpha:
             return sent
         current, out = rest, []
-        for value in sent:
-            current = self.alpha * current + (1 - self.alpha) * value
+        for step, value in enumerate(sent, start=1):
+            alpha = self.synapse.decay(step)
+            current = alpha * current + (1 - alpha) * value
             out.append(current)
         return torch.stack(out)
 

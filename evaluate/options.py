@@ -24,8 +24,8 @@ _OWN_STEPS = ("exact", "radix")
 """Recipes whose networks decide how many steps they need."""
 
 _OF_RATES = (
-    "neuron", "tau_mem_ms", "tau_syn_ms", "signed", "spike_values", "burst", "readout_delay", "potentials", "code",
-    "look_ahead", "engine",
+    "neuron", "tau_mem_ms", "tau_syn_ms", "signed", "spike_values", "burst", "readout_delay", "potentials", "primed",
+    "code", "look_ahead", "engine",
 )  # fmt: skip
 """What those recipes would ignore."""
 
@@ -64,6 +64,7 @@ class Options:
     percentile: float | None = None
     granularity: str | None = None
     potentials: bool = True
+    primed: bool | None = None
     signed: bool | None = None
     spike_values: int | None = None
     burst: int | None = None
@@ -98,8 +99,9 @@ class Options:
         low, high = _floats("--input-range", self.input_range)
         said = {
             _FIELDS.get(name, name): getattr(self, name)
-            for name in ("neuron", "tau_mem_ms", "tau_syn_ms", "dt_ms", "rule", "percentile", "granularity", "signed",
-                         "spike_values", "burst", "readout_delay", "input", "code", "levels", "bits", "look_ahead")
+            for name in ("neuron", "tau_mem_ms", "tau_syn_ms", "dt_ms", "rule", "percentile", "granularity", "primed",
+                         "signed", "spike_values", "burst", "readout_delay", "input", "code", "levels", "bits",
+                         "look_ahead")
         }  # fmt: skip
         said |= {"potential_steps": None if self.potentials else 0, "hybrid": self.hybrid or None}
         said |= {"input_low": low, "input_high": high}
@@ -150,7 +152,7 @@ class Options:
         'python -m convert model.pt --recipe radix --no-potentials --bits 4'
         """
         words = ["python", "-m", "convert", self.model]
-        negative = {"potentials": "--no-potentials", "signed": "--unsigned"}
+        negative = {"potentials": "--no-potentials", "primed": "--unprimed", "signed": "--unsigned"}
         for name, value in self.given.items():
             flag = f"--{name.replace('_', '-')}"
             words += [flag] if value is True else [negative[name]] if value is False else [flag, str(value)]

@@ -18,6 +18,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import accumulate
+from operator import mul
 from typing import Any
 
 import torch
@@ -28,7 +30,6 @@ from convert.graph.ir import Graph, Node
 from convert.graph.semantics import apply
 from convert.network import SpikingNetwork
 from convert.neurons.graded import GradedNeuron
-from convert.neurons.leaky import decay
 from convert.neurons.leaps import leap
 from convert.simulation.inputs import constant_current
 from convert.simulation.typed import behind_memory, in_type
@@ -87,8 +88,7 @@ class Surrogate:
         self.graph = Graph(tuple(in_type(node, torch.float32) for node in network.graph), network.graph.output)
         self.x = constant_current(x).float()
         self.exact, self.poisson = network.code == "exact", network.input_code == "poisson"
-        taus_s = {site.neuron.tau_syn_s for site in network.sites.values()}
-        self.alpha = decay(network.dt_s, max(taus_s, default=0.0))
+        self.synapse = network.synapse
         self.pools = behind_memory(self.graph, set(network.sites))
         self.states: dict[str, Any] = {}
         self.sent: dict[str, Tensor] = {}
@@ -144,7 +144,7 @@ class Surrogate:
 
     def _filtered(self, node: Node) -> Tensor:
         """The same through the synaptic filter, summed up in closed form over the leap."""
-        if not self.alpha:
+        if not self.synapse.alpha:
             return self._lane("raw", node.name)
         if node.name in self.pools:
             return apply(node.op, *(self._lane("filtered", name) for name in node.inputs))
@@ -155,9 +155,9 @@ class Surrogate:
         mean = (arrived - self.arrived.get(node.name, torch.zeros_like(raw))) / k
         rest = self.currents.get(node.name)
         rest = self._rest(node) if rest is None else rest
-        left = self.alpha**k
-        total = k * mean + (rest - mean) * (self.alpha * (1 - left) / (1 - self.alpha))
-        self.currents[node.name] = mean + left * (rest - mean)
+        left = list(accumulate((self.synapse.decay(t) for t in range(self.begin + 1, self.end + 1)), mul))
+        total = k * mean + (rest - mean) * sum(left)
+        self.currents[node.name] = mean + left[-1] * (rest - mean)
         self.arrived[node.name] = arrived
         total = total + self.filtered_sums.get(node.name, torch.zeros_like(raw))
         self.filtered_sums[node.name] = total

@@ -7,10 +7,21 @@ ways:
 potential   V[0] = -T e quanta: one initial condition ("potential correction"). It gives back the charge that was
             missing at the start, so it fits every number of steps.
 bias        b -= e quanta per step ("bias correction"). It fits the T for which it was found.
+
+Neurons that all start alike fire together: in the first step those with half a quantum of drive or more, then for a
+while nobody, and the next layer sees bursts instead of rates. In a network that has run for long, potentials are spread
+evenly over a quantum. So starts are *staggered*: the neuron with number k of a population gets
+
+    V[0] += width (frac(k phi) - 1/2),   phi = (sqrt(5) - 1) / 2,
+
+on top of its correction. The multiples of the golden ratio are as evenly spread as can be, over all neurons and over
+any run of neighbours (Weyl's equidistribution; Knuth, The Art of Computer Programming 3, section 6.4), so that what a
+neuron receives is even from the first step on.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -26,9 +37,11 @@ from convert.normalisation.scaling import GAIN
 from convert.normalisation.statistics import channel_axis
 from convert.simulation.engine import batch_within, simulate, spike_counts
 
-__all__ = ["calibrate_biases", "calibrate_potentials"]
+__all__ = ["calibrate_biases", "calibrate_potentials", "staggered"]
 
 _MEMORY = 64 << 20
+
+_GOLDEN = (math.sqrt(5) - 1) / 2
 
 Progress = Callable[[int], None]
 
@@ -40,6 +53,7 @@ def calibrate_potentials(
     steps: int,
     progress: Progress | None = None,
     per_neuron: bool = False,
+    width: float = 0.0,
 ) -> SpikingNetwork:
     """`network` with initial potentials chosen on samples `x`.
 
@@ -57,15 +71,24 @@ def calibrate_potentials(
         Called with the number of samples simulated; there are len(x) for each population.
     per_neuron : bool
         One potential for each neuron instead of each channel.
+    width : float
+        Quanta over which the starts of a population are staggered around that.
     """
     for node in folded.sites():
         error = _mean_surplus(network, folded, node, x, steps, progress)
         error = error if per_neuron else _per_channel(folded, node, error)
         site = network.sites[node.name]
-        network = replace(
-            network, sites={**network.sites, node.name: replace(site, initial=snap(site.initial - error))}
-        )
+        initial = site.initial - error + staggered(node.shape, width)
+        network = replace(network, sites={**network.sites, node.name: replace(site, initial=snap(initial))})
     return network
+
+
+def staggered(shape: tuple[int, ...], width: float) -> Tensor:
+    """Starts of a population of neurons, in quanta, evenly spread over `width` around zero; zero without width."""
+    if not width:
+        return torch.zeros((), dtype=torch.float64)
+    numbers = torch.arange(math.prod(shape), dtype=torch.float64).reshape(shape)
+    return width * ((numbers * _GOLDEN) % 1 - 0.5)
 
 
 def calibrate_biases(

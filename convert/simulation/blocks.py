@@ -23,7 +23,6 @@ from convert.graph.ir import Graph, Node
 from convert.graph.semantics import apply
 from convert.lattice import Carried, fraction_bits
 from convert.network import Site, SpikingNetwork
-from convert.neurons.leaky import decay
 from convert.simulation.differences import Difference
 from convert.simulation.events.plan import Plan
 from convert.simulation.events.planes import Planes, packed, pooled
@@ -78,8 +77,7 @@ class Run:
     def __post_init__(self) -> None:
         """Compute what does not depend on time."""
         self.carried, self.graph = prepared(self.network, self.device)
-        taus = {site.neuron.tau_syn_s for site in self.network.sites.values()}
-        self.alpha = decay(self.network.dt_s, max(taus, default=0.0))
+        self.synapse = self.network.synapse
         self.decodes = self.network.code == "differential"
         self.poisson = self.network.input_code == "poisson"
         self.pools = behind_memory(self.graph, set(self.network.sites))
@@ -290,7 +288,7 @@ class _Block:
     def _membrane_type(self, node: Node, initial: Tensor, inexact: bool) -> torch.dtype:
         """float32 where no sum over the whole run can leave it."""
         source = self.run.carried[node.inputs[0]]
-        if inexact or self.run.alpha or self.run.decodes:
+        if inexact or self.run.synapse.alpha or self.run.decodes:
             return torch.float64
         of_start = fraction_bits(initial)
         bits = None if source.bits is None or of_start is None else max(source.bits, of_start)
@@ -331,7 +329,7 @@ class _Block:
     def filtered(self, name: str) -> Tensor:
         """The same through the synaptic filter."""
         run = self.run
-        if name in run.static or not (run.alpha or run.decodes):
+        if name in run.static or not (run.synapse.alpha or run.decodes):
             return self.raw(name)
         if ("filtered", name) not in self.lanes:
             node = run.graph[name]
@@ -340,7 +338,7 @@ class _Block:
             else:
                 if name not in run.filters:
                     rest = run.rest[name]
-                    run.filters[name] = Decoder(rest) if run.decodes else Filter(run.alpha, rest)
+                    run.filters[name] = Decoder(rest) if run.decodes else Filter(run.synapse, rest)
                 value = run.filters[name](self.raw(name))
             self.lanes["filtered", name] = value
         return self.lanes["filtered", name]

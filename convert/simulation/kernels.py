@@ -22,6 +22,7 @@ from convert.neurons.differential import DifferentialNeuron, DifferentialState, 
 from convert.neurons.graded import GradedNeuron, GradedState
 from convert.neurons.hard_reset import HardResetNeuron
 from convert.neurons.leaky import LeakyNeuron, LeakyState, decay
+from convert.neurons.synapse import Synapse
 from convert.neurons.tracking import CurveNeuron, TrackingNeuron, TrackingState, TwoSlopeNeuron
 
 __all__ = ["Decoder", "Filter", "Maximum", "channels_last", "scan", "some"]
@@ -225,14 +226,14 @@ def _counting(neuron: TrackingNeuron, site: Site, like: Tensor) -> Callable[[Ten
 
 
 class Filter:
-    """The synaptic current I[t] = alpha I[t-1] + (1 - alpha) J[t] over blocks of steps.
+    """The synaptic current I[t] = alpha_t I[t-1] + (1 - alpha_t) J[t] over blocks of steps.
 
     It starts at the value at rest, as if nothing but biases and constant inputs had been there before.
     """
 
-    def __init__(self, alpha: float, rest: Tensor) -> None:
+    def __init__(self, synapse: Synapse, rest: Tensor) -> None:
         """`rest` is (batch, *shape)."""
-        self.alpha, self.i = alpha, rest.double().clone()
+        self.synapse, self.i, self.steps = synapse, rest.double().clone(), 0
 
     def keep(self, index: Tensor) -> None:
         """Go on with some of the samples."""
@@ -242,7 +243,9 @@ class Filter:
         """The filtered block, (steps, batch, *shape) in float64."""
         out = _block_like(j, len(j), torch.float64)
         for t in range(len(j)):
-            self.i.mul_(self.alpha).add_(j[t].double() * (1 - self.alpha))  # two roundings, whatever the machine
+            self.steps += 1
+            alpha = self.synapse.decay(self.steps)
+            self.i.mul_(alpha).add_(j[t].double() * (1 - alpha))  # two roundings, whatever the machine
             out[t] = self.i
         return out
 

@@ -23,7 +23,6 @@ from convert.graph.ir import Node
 from convert.graph.semantics import apply
 from convert.network import SpikingNetwork
 from convert.neurons.differential import reciprocal
-from convert.neurons.leaky import decay
 from convert.simulation.differences import MeanState, difference_step
 from convert.simulation.results import refuse_exact
 
@@ -78,9 +77,7 @@ class SpikingModule(nn.Module):
                 f"SpikingModule: got a network that looks {network.look_ahead} steps ahead; expected one that does "
                 "not: a single step cannot try the next ones. Convert without --look-ahead, or use simulate"
             )
-        self.network = network
-        taus = {site.neuron.tau_syn_s for site in network.sites.values()}
-        self.alpha = decay(network.dt_s, max(taus, default=0.0))
+        self.network, self.synapse = network, network.synapse
 
     def start(self) -> ModuleState:
         """The state before the first step."""
@@ -116,7 +113,8 @@ class _Step:
     """One step in progress: `direct` values are read out, `filtered` ones reach neurons."""
 
     def __init__(self, module: SpikingModule, before: ModuleState, x: Tensor) -> None:
-        self.network, self.alpha, self.before, self.x = module.network, module.alpha, before, x
+        self.network, self.before, self.x = module.network, before, x
+        self.alpha = module.synapse.decay(before.steps + 1)
         self.poisson = self.network.input_code == "poisson"
         self.neurons: dict[str, Any] = {}
         self.currents: dict[str, Tensor] = {}

@@ -1,6 +1,6 @@
 """The oracle: every neuron, every step, in float64, as the equations stand in the design.
 
-    I[t] = alpha I[t-1] + (1 - alpha) S[t]
+    I[t] = alpha I[t-1] + (1 - alpha) S[t]               alpha_t in primed synapses
     V[t] = beta V[t-1] + (W I[t] + b)
     fire if V[t] >= V_th, then V[t] -= 1
 
@@ -23,7 +23,7 @@ from convert.graph.semantics import apply
 from convert.lattice import BITS
 from convert.network import SpikingNetwork
 from convert.neurons.differential import reciprocal
-from convert.neurons.leaky import LeakyState, decay
+from convert.neurons.leaky import LeakyState
 from convert.simulation.inputs import constant_current, poisson_spikes
 from convert.simulation.look_ahead import repairs
 from convert.simulation.results import Simulation, check_request, read_out
@@ -115,8 +115,6 @@ class _Oracle:
 
     def __init__(self, network: SpikingNetwork, starts: dict[str, Tensor]) -> None:
         self.network, self.starts = network, starts
-        taus_s = {site.neuron.tau_syn_s for site in network.sites.values()}
-        self.alpha = decay(network.dt_s, max(taus_s, default=0.0))
         self.states: dict[str, object] = {}
         self.currents: dict[str, Tensor] = {}
         self.estimates: dict[str, Tensor] = {}
@@ -168,7 +166,8 @@ class _Oracle:
             before = self.estimates.get(name, nothing)
             self.estimates[name] = before + reciprocal(self.steps) * sent
             return sent + before, sent + before
-        self.currents[name] = self.alpha * self.currents.get(name, nothing) + (1 - self.alpha) * sent
+        alpha = self.network.synapse.decay(self.steps)
+        self.currents[name] = alpha * self.currents.get(name, nothing) + (1 - alpha) * sent
         return sent, self.currents[name]
 
     def _applied(self, node: Node, inputs: list[Tensor], lane: str) -> Tensor:

@@ -76,6 +76,8 @@ def to_bytes(network: SpikingNetwork) -> bytes:
         description["code"] = network.code
     if network.look_ahead:
         description["look_ahead"] = network.look_ahead
+    if network.primed:
+        description["primed"] = True
     metadata = {"format": FORMAT, "version": str(VERSION), "network": json.dumps(description, sort_keys=True)}
     return _sorted_header(save_tensors(tensors, metadata))
 
@@ -118,6 +120,7 @@ def from_bytes(content: bytes, origin: str = "artefact") -> SpikingNetwork:
         return SpikingNetwork(
             graph, sites, scales, float(description["dt_s"]), description["input_code"], delay, provenance,
             description.get("code", "rate"), int(description.get("look_ahead", 0)),
+            _flag(description.get("primed", False)),
         )  # fmt: skip
     except CorruptFileError:
         raise
@@ -168,6 +171,12 @@ def _compact(tensor: Tensor) -> Tensor:
     """float32 where that loses nothing."""
     single = tensor.float()
     return (single if torch.equal(single.double(), tensor.double()) else tensor.double()).contiguous().clone()
+
+
+def _flag(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError(f"got {value!r}; expected true or false")
+    return value
 
 
 def _plain_fields(op: ir.Op) -> dict[str, Any]:

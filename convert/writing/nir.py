@@ -16,6 +16,8 @@ What both carry, and how (`dt` is a step, beta = exp(-dt / tau_mem)):
   constant during a step;
 - initial potentials: NIR has none. They are the metadata `v_init` of the node; a reader that starts at zero
   loses at most one spike per neuron, once;
+- primed synapses: NIR has none. The metadata `decays` of the node holds exp(-dt / tau_syn) for each step from the first
+  one on, the last for all that follow; a reader that ignores it loses about tau_syn / dt steps of every layer;
 - the read-out: the mean of the output over the steps, times the graph's metadata `output_scale`;
 - the code of the input: a constant current, rounded to multiples of 2^-16, or spikes; the metadata say which. An
   image that the network flattens at once is a vector here (`sample_shape` tells its shape): importers disagree about

@@ -3,7 +3,8 @@
 The differential equations are solved exactly over a step of `dt_s` for inputs that are constant in it, in float64.
 A neuron integrates, then compares (z = v > v_threshold), then resets to v_reset where it fired. Edges that
 enter one node add up. An edge that closes a cycle (in a depth-first walk from the inputs) brings the value of the step
-before. Potentials start at the node's metadata `v_init` where there is one, else at zero.
+before. Potentials start at the node's metadata `v_init` where there is one, else at zero; the metadata `decays` holds
+what is left of a synaptic current in each step, instead of exp(-dt / tau).
 """
 
 from __future__ import annotations
@@ -28,15 +29,31 @@ def _t(array: Any) -> Tensor:
     return torch.as_tensor(np.asarray(array, dtype=np.float64))
 
 
-def _relax(v: Tensor, towards: Tensor, gain_r: Tensor, current: Tensor, tau: Tensor, dt_s: float) -> Tensor:
-    """The solution of tau dv/dt = (towards - v) + R I after dt."""
-    decay = torch.exp(-dt_s / tau)
+def _relax(v: Tensor, towards: Tensor, gain_r: Tensor, current: Tensor, decay: Tensor) -> Tensor:
+    """The solution of tau dv/dt = (towards - v) + R I after dt, with decay = exp(-dt / tau)."""
     return decay * v + (1 - decay) * towards + ((1 - decay) * gain_r) * current
 
 
 def _li(node: Any, x: Tensor, state: State, dt_s: float) -> Tensor:
-    state["v"] = _relax(state["v"], _t(node.v_leak), _t(node.r), x, _t(node.tau), dt_s)
+    state["v"] = _relax(state["v"], _t(node.v_leak), _t(node.r), x, _synaptic_decay(node, state, _t(node.tau), dt_s))
     return state["v"]
+
+
+def _synaptic_decay(node: Any, state: State, tau: Tensor, dt_s: float) -> Tensor:
+    """exp(-dt / tau), or what the node's metadata say of this step."""
+    table = _given(node, "decays")
+    if table is None:
+        return torch.exp(-dt_s / tau)
+    step = int(state.get("steps", torch.zeros(())))
+    state["steps"] = torch.tensor(step + 1.0)
+    return table[min(step, len(table) - 1)]
+
+
+def _given(node: Any, name: str) -> Tensor | None:
+    """A number, or several, of the node's metadata."""
+    metadata = getattr(node, "metadata", None)  # older versions of nir have none
+    given = metadata.get(name) if isinstance(metadata, Mapping) else None
+    return None if given is None else _t(given)
 
 
 def _i(node: Any, x: Tensor, state: State, dt_s: float) -> Tensor:
@@ -63,8 +80,9 @@ def _if(node: Any, x: Tensor, state: State, dt_s: float) -> Tensor:
 
 def _cuba_li(node: Any, x: Tensor, state: State, dt_s: float) -> Tensor:
     zero = torch.zeros((), dtype=torch.float64)
-    state["i"] = _relax(state.get("i", zero), zero, _t(node.w_in), x, _t(node.tau_syn), dt_s)
-    state["v"] = _relax(state["v"], _t(node.v_leak), _t(node.r), state["i"], _t(node.tau_mem), dt_s)
+    decay = _synaptic_decay(node, state, _t(node.tau_syn), dt_s)
+    state["i"] = _relax(state.get("i", zero), zero, _t(node.w_in), x, decay)
+    state["v"] = _relax(state["v"], _t(node.v_leak), _t(node.r), state["i"], torch.exp(-dt_s / _t(node.tau_mem)))
     return state["v"]
 
 
@@ -153,9 +171,8 @@ class NirExecutor:
         return {name: torch.stack(values) for name, values in kept.items()}
 
     def _start(self, name: str) -> State:
-        metadata = getattr(self.nodes[name], "metadata", None)  # older versions of nir have none
-        given = metadata.get("v_init") if isinstance(metadata, Mapping) else None
-        return {"v": torch.zeros((), dtype=torch.float64) if given is None else _t(given)}
+        given = _given(self.nodes[name], "v_init")
+        return {"v": torch.zeros((), dtype=torch.float64) if given is None else given}
 
 
 def _named(graph: Any, kind: str) -> list[str]:

@@ -20,7 +20,8 @@ comparison, and the spikes are the same: the reset that is a step late is weight
 beta instead of 1. A reader whose feedback takes k > 1 steps would need beta^k, and may fire again meanwhile.
 
 The synaptic filter stands behind the `Threshold` as an `LI` with R = 1, which starts at zero; bias and constant
-input do not pass it, as in our network at rest. The read-out takes the unfiltered spikes.
+input do not pass it, as in our network at rest. The read-out takes the unfiltered spikes. NIR's time constants do not
+change, so those of primed synapses are metadata.
 
 Native
 ------
@@ -39,6 +40,7 @@ separates the same values, and a rounding error of 2^-52 cannot turn a tie. The 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import count, takewhile
 from types import ModuleType
 from typing import Any, ClassVar, Protocol
 
@@ -106,7 +108,9 @@ class Faithful:
         if lane == "raw" or not tau_s:
             return (node.name,)
         full = np.ones(plan.nodes[node.name].output_type["output"])
-        plan.add(f"{node.name}_synapse", self.nir.LI(full * tau_s, full, full * 0), (node.name,))
+        synapse = self.nir.LI(full * tau_s, full, full * 0)
+        synapse.metadata = _primed(self.network)
+        plan.add(f"{node.name}_synapse", synapse, (node.name,))
         return (f"{node.name}_synapse",)
 
     def drive(self, node: Node) -> tuple[float, float]:
@@ -139,6 +143,7 @@ class Native:
         else:
             neuron = self.nir.LIF(full * site.neuron.tau_mem_s, full / (1 if plain else 1 - beta), leak, **levels)
         neuron.metadata = {"v_init": (_initial(site, node) + up).astype(self.dtype), "reset": "subtract v_threshold"}
+        neuron.metadata |= _primed(self.network) if isinstance(neuron, self.nir.CubaLIF) else {}
         plan.add(node.name, neuron, drive)
 
     def emitted(self, plan: Plan, node: Node, lane: str) -> tuple[str, ...]:
@@ -170,6 +175,13 @@ class Native:
 def _tau_syn_s(network: SpikingNetwork) -> float:
     """The time constant of all synapses, as the simulation has it."""
     return max((site.neuron.tau_syn_s for site in network.sites.values()), default=0.0)
+
+
+def _primed(network: SpikingNetwork) -> dict[str, Array]:
+    """The metadata of a synapse: what is left of its current in each step, until that stays the same."""
+    synapse = network.synapse
+    decays = (synapse.decay(t) for t in count(1))
+    return {"decays": np.array([*takewhile(synapse.alpha.__ne__, decays), synapse.alpha])} if network.primed else {}
 
 
 def _initial(site: Site, node: Node) -> Array:

@@ -6,6 +6,7 @@ import json
 import random
 import re
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,15 @@ def test_a_loaded_network_fires_the_same_spikes(neuron: str, code: str, tmp_path
     before, after = (simulate(each, x, 20, seed=3) for each in (snn, again))
     assert torch.equal(before.output, after.output)
     assert all(torch.equal(before.counts[name], after.counts[name]) for name in snn.sites)
+
+
+def test_a_loaded_network_primes_its_synapses(tmp_path: Path) -> None:
+    plain, x = network("seed", "constant")
+    snn = replace(plain, primed=True)
+    again = from_bytes(to_bytes(snn))
+    assert again.primed and not from_bytes(to_bytes(plain)).primed
+    assert torch.equal(simulate(snn, x, 20).output, simulate(again, x, 20).output)
+    assert ConvertConfig.of_network(again).primed
 
 
 def test_a_loaded_exact_network_settles_the_same(tmp_path: Path) -> None:
@@ -157,16 +167,20 @@ def test_a_later_version_is_refused_by_name() -> None:
     [
         ("look-ahead", '"look_ahead": 3', '"look_ahead": 3000000', "look-ahead of 3000000 steps"),
         ("look-ahead", '"look_ahead": 3', '"look_ahead": "far"', "invalid literal"),
+        ("primed", '"primed": true', '"primed": "often"', "got 'often'; expected true or false"),
         ("burst", '"most": 5', '"most": 5000', "burst: got 5000 spikes"),
         ("radix", '"bits": 6', '"bits": 60', "radix neuron: got 60 bits"),
         ("radix", '"code": "radix"', '"code": "rate"', "RadixNeuron in a network of code 'rate'"),
     ],
 )
 def test_bursts_digits_and_look_aheads_out_of_range_are_refused(make: str, written: str, read: str, said: str) -> None:
-    options = {"look-ahead": {"look_ahead": 3}, "burst": {"burst": 5}, "radix": {"recipe": "radix"}}[make]
+    options = {"neuron": "if"} | {
+        "look-ahead": {"look_ahead": 3}, "burst": {"burst": 5}, "radix": {"recipe": "radix"},
+        "primed": {"primed": True, "neuron": "seed"},
+    }[make]  # fmt: skip
     model = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3))
     x = torch.rand(20, 6, generator=torch.Generator().manual_seed(2))
-    content = to_bytes(convert(trace(model, (6,)), x, ConvertConfig(neuron="if", **options)).snn)
+    content = to_bytes(convert(trace(model, (6,)), x, ConvertConfig(**options)).snn)
     length = int.from_bytes(content[:8], "little")
     header = content[8 : 8 + length].decode()
     written, read = (json.dumps(text)[1:-1] for text in (written, read))

@@ -24,10 +24,10 @@ nir = pytest.importorskip("nir")
 STEPS = 64
 
 
-def digits(neuron: str, code: str = "constant") -> tuple[SpikingNetwork, torch.Tensor]:
+def digits(neuron: str, code: str = "constant", primed: bool = False) -> tuple[SpikingNetwork, torch.Tensor]:
     network, data = zoo.load("digits-relu"), zoo.open_dataset("digits")
     fitting = data.calibration(300, 0).x.reshape(-1, *network.sample_shape)
-    config = ConvertConfig(neuron=neuron, input_code=code)
+    config = ConvertConfig(neuron=neuron, input_code=code, primed=primed)
     snn = convert(trace(network.module, network.sample_shape), fitting, config).snn
     return snn, data.scored(100).x.reshape(-1, *network.sample_shape)
 
@@ -76,6 +76,16 @@ def test_the_faithful_form_gives_identical_spike_trains_on_100_digits(neuron: st
     assert {type(node).__name__ for node in graph.nodes.values()} <= {
         "Input", "Output", "Affine", "LI", "I", "Threshold", "Scale",
     }  # fmt: skip
+
+
+def test_the_faithful_form_carries_primed_synapses_as_metadata(tmp_path: Path) -> None:
+    snn, x = digits("seed", primed=True)
+    assert snn.primed
+    graph = assert_faithful(snn, x[:20], tmp_path, 40)
+    tables = [node.metadata["decays"] for node in graph.nodes.values() if "decays" in (node.metadata or {})]
+    assert len(tables) == 1  # one hidden layer of the two has a reader with synapses
+    for table in tables:
+        assert table[0] == 0 and table[-1] == pytest.approx(math.exp(-0.5)) and (table[1:] > table[:-1] - 1e-15).all()
 
 
 class Residual(nn.Module):

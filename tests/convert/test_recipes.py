@@ -79,9 +79,18 @@ def test_a_recipe_is_what_its_source_says():
     assert {RECIPES[n].config().recipe for n in RECIPES} == set(RECIPES)
 
 
-def test_the_seed_s_readout_waits_for_its_synapses():
-    assert made("seed").snn.readout_delay == 2 * len(made("seed").snn.sites)  # tau_syn is 2 steps
-    plain = convert(trace(network("mlp")[0], (8,), "mlp"), samples((8,), 20), recipe("seed").config(neuron="if"))
+def test_the_seed_s_synapses_are_primed_and_its_starts_staggered():
+    assert made("seed").snn.primed and not made("best-onebit").snn.primed  # which has no filter
+    starts = made("seed").snn.sites["relu"].initial.flatten()
+    assert len(starts.unique()) > len(starts) / 2
+    assert made("seed").snn.readout_delay == 2  # of 8 steps
+
+
+def test_a_readout_may_wait_for_the_synapses_of_every_layer():
+    late = replace(recipe("seed").config(8), readout_delay=None)
+    snn = convert(trace(network("mlp")[0], (8,), "mlp"), samples((8,), 20), late).snn
+    assert snn.readout_delay == 2 * len(snn.sites)  # tau_syn is 2 steps
+    plain = convert(trace(network("mlp")[0], (8,), "mlp"), samples((8,), 20), replace(late, neuron="if"))
     assert plain.snn.readout_delay == 0
 
 
@@ -177,3 +186,21 @@ def test_rescaled_channels_change_nothing(name, scale):
 def test_a_configuration_without_a_recipe_says_so():
     assert ConvertConfig().recipe == "none"
     assert math.isinf(recipe("best-onebit").config().taus_s[0])
+
+
+@pytest.mark.parametrize(("neuron", "memory"), [("lif", 6), ("if", 32)])
+def test_a_start_is_fitted_to_no_more_steps_than_the_membrane_remembers(neuron, memory):
+    """tau_mem of 5 ms is a memory of 1 / (1 - beta) = 6 steps; biases give back what is missing in all 32."""
+    traced, x = trace(network("mlp")[0], (8,), "mlp"), samples((8,), 20)
+
+    def converted_for(**changes):
+        return convert(traced, x, recipe("seed").config(32, **changes, neuron=neuron, tau_mem_ms=5.0)).snn
+
+    asked, short = converted_for(), converted_for(potential_steps=memory, bias_steps=32 * (neuron == "lif"))
+    assert all(torch.equal(asked.sites[name].initial, short.sites[name].initial) for name in asked.sites)
+    biases = [[n.op.bias for n in snn.graph if isinstance(n.op, ir.Linear)] for snn in (asked, short)]
+    assert all(torch.equal(a, b) for a, b in zip(*biases, strict=True))
+    plain = converted_for(potential_steps=4)
+    shifted = [torch.equal(a, n.op.bias) for a, n in
+               zip(biases[0], (n for n in plain.graph if isinstance(n.op, ir.Linear)), strict=True)]  # fmt: skip
+    assert any(shifted) == (neuron == "if")

@@ -173,6 +173,7 @@ struct Layer {
     int64_t base_step, base_place;   // its strides, in elements; neurons are consecutive
     double unit;                     // real: quanta in a lattice unit
     double alpha, beta, threshold, quantum;  // threshold and quantum in the membrane's unit
+    const double* alphas;            // alpha in each step: a primed synapse begins with less
     int32_t fresh;                   // whether this is the first block: state is written only, as from `start` and zeros
     const void* start;               // [places][width], of the membrane's type: its start; none: zeros
     void* v;                         // [samples][places][width], the first neuron that is run
@@ -431,7 +432,7 @@ template <class V, Law law, int parts> struct Neurons {
             V j = arriving(layer, drive, base, i);
             if constexpr (sizeof(T) == 8) {
                 if (!plain) {
-                    current[i] = current[i] * layer.alpha + j * (1 - layer.alpha);
+                    current[i] = current[i] * layer.alphas[t] + j * (1 - layer.alphas[t]);
                     v[i] = v[i] * layer.beta;
                     j = current[i];
                 }
@@ -562,14 +563,14 @@ template <class V, int parts> struct Maximum {
     }
     void raise(int i, V sum) { largest[i] = where(sum > largest[i], sum, largest[i]); }
 
-    // What arrives at place j of the window.
-    void add(int j, const Int* drive) {
+    // What arrives in step t at place j of the window.
+    void add(int j, const Int* drive, int t) {
         for (int i = 0; i < parts; i++) {
             const int64_t k = at + (int64_t)j * layer.width + i * lanes;
             V x = arriving(layer, drive, base, i);
             if constexpr (sizeof(T) == 8) {
                 if (layer.alpha != 0) {
-                    x = load<V>(layer.currents + k) * layer.alpha + x * (1 - layer.alpha);
+                    x = load<V>(layer.currents + k) * layer.alphas[t] + x * (1 - layer.alphas[t]);
                     store(layer.currents + k, x);
                 }
             }
@@ -679,7 +680,7 @@ void run_tile(const Layer& layer, const std::vector<Slot>& slots, const std::vec
         for (size_t k = 0; k < window.size(); k++) {
             Int drive[2 * shorts] = {};
             sum_rows<W, shorts, together>(drive, slots, sources[k], t);
-            maximum.add(window[k], drive);
+            maximum.add(window[k], drive, t);
         }
         V growth[parts];
         maximum.grow(growth);

@@ -48,6 +48,7 @@ class Layer(Structure):
         ("tile", c_int32), ("law", c_int32), ("real", c_int32), ("values", c_int32), ("takes_back", c_int32),
         ("base", c_void_p), ("base_step", c_int64), ("base_place", c_int64),
         ("unit", c_double), ("alpha", c_double), ("beta", c_double), ("threshold", c_double), ("quantum", c_double),
+        ("alphas", c_void_p),
         ("fresh", c_int32), ("start", c_void_p), ("v", c_void_p),
         ("current", c_void_p), ("sent", c_void_p), ("fired", c_void_p),
         ("rate", c_void_p), ("quanta", c_void_p), ("gains", c_void_p), ("entries", c_int64),

@@ -46,7 +46,7 @@ class Plan:
         self.constant = {node.name for node in network.graph} - network.moving()
         rates = network.code == "rate"  # what is received in another code is decoded first
         self.sites = {name: site for name, site in network.sites.items() if rates and law_of(site) is not None}
-        self.dt_s = network.dt_s
+        self.dt_s, self.synapse = network.dt_s, network.synapse
         self.known: dict[tuple[str, str], Receiver | None] = {}
         self.neurons: dict[str, Neurons | None] = {}
 
@@ -54,7 +54,9 @@ class Plan:
         """The neurons of the site `name`, with what they receive, where the kernel can run them."""
         if name not in self.neurons:
             receiver = self.receiver(self.graph[name].inputs[0], name) if name in self.sites else None
-            self.neurons[name] = None if receiver is None else Neurons(receiver, self.sites[name], self.dt_s)
+            self.neurons[name] = (
+                None if receiver is None else Neurons(receiver, self.sites[name], self.dt_s, self.synapse)
+            )
         return self.neurons[name]
 
     def layer(self, name: str) -> Receiver | None:

@@ -22,6 +22,7 @@ from convert.neurons.adaptive import AdaptiveNeuron
 from convert.neurons.graded import GradedNeuron, halving
 from convert.neurons.hard_reset import HardResetNeuron
 from convert.neurons.leaky import LeakyNeuron, decay
+from convert.neurons.synapse import Synapse
 from convert.simulation.events.library import Layer, Source, kernel, team
 from convert.simulation.events.planes import Planes, geometry, words_of
 from convert.simulation.events.weights import Part, listed_level
@@ -137,6 +138,7 @@ class Neurons:
     receiver: Receiver
     site: Site
     dt_s: float
+    synapse: Synapse
     starts: dict[torch.dtype, Tensor] = field(default_factory=dict)
 
     @cached_property
@@ -146,9 +148,8 @@ class Neurons:
 
     @cached_property
     def decays(self) -> tuple[float, float]:
-        """Alpha of the synapse, beta of the membrane."""
-        neuron = self.site.neuron
-        return decay(self.dt_s, neuron.tau_syn_s), decay(self.dt_s, neuron.tau_mem_s)
+        """Alpha of the synapse once many steps have passed, beta of the membrane."""
+        return self.synapse.alpha, decay(self.dt_s, self.site.neuron.tau_mem_s)
 
     @cached_property
     def values(self) -> tuple[float, ...]:
@@ -173,6 +174,10 @@ class Neurons:
         steps = range(start + 1, stop + 1)
         gains = [neuron.gain(t, self.dt_s) for t in steps] if isinstance(neuron, AdaptiveNeuron) else []
         return torch.tensor(gains, dtype=torch.float64)
+
+    def alphas(self, start: int, stop: int) -> Tensor:
+        """Alpha of the synapse in each of the steps start + 1 .. stop."""
+        return torch.tensor([self.synapse.decay(t) for t in range(start + 1, stop + 1)], dtype=torch.float64)
 
     @cached_property
     def room(self) -> tuple[int, int]:
@@ -286,6 +291,7 @@ class Population:
         """The spikes of a block of steps."""
         receiver, neurons, signed = self.receiver, self.neurons, self.neurons.signed
         quanta, gains = neurons.quanta, neurons.gains(self.done, self.done + steps)
+        alphas = neurons.alphas(self.done, self.done + steps)
         _, height, width = geometry(receiver.shape)
         levels = range(len(neurons.values))[::-1]
         count = len(levels) * (2 if signed else 1)
@@ -297,6 +303,7 @@ class Population:
             at = part.first * self.state["v"].element_size()
             layer.base, layer.base_place = self.resting.data_ptr() + at, self.stride
             layer.unit, (layer.alpha, layer.beta) = 2.0**-receiver.bits, neurons.decays
+            layer.alphas = alphas.data_ptr()
             threshold = neurons.site.neuron.v_threshold * self.quantum
             layer.threshold, layer.quantum = threshold if self.real else math.ceil(threshold), self.quantum
             layer.fresh = not self.done

@@ -1,11 +1,14 @@
+import math
+
 import pytest
 import torch
 
 from convert.graph.ir import Graph
 from convert.graph.semantics import run
 from convert.lattice import snap
+from convert.neurons.leaky import LeakyNeuron
 from convert.normalisation import calibration
-from convert.normalisation.calibration import calibrate_potentials
+from convert.normalisation.calibration import calibrate_potentials, staggered
 from convert.normalisation.statistics import channel_axis
 from convert.simulation.engine import simulate
 from tests.oracles.conversions import converted, folded
@@ -59,6 +62,44 @@ def test_potentials_are_per_channel_on_the_lattice_and_nothing_else_changes(name
         assert tuple(new.initial.shape) == tuple(n if i == axis else 1 for i, n in enumerate(shape))
         assert torch.equal(snap(new.initial), new.initial)
         assert (new.neuron, new.threshold, new.quantum) == (old.neuron, old.threshold, old.quantum)
+
+
+@pytest.mark.parametrize("run_of", [5, 16, 100])
+def test_staggered_starts_are_evenly_spread_over_any_run_of_neighbours(run_of):
+    starts = staggered((4, 10, 10), 1.0).flatten()
+    assert float(starts.min()) >= -0.5 and float(starts.max()) < 0.5
+    even = (torch.arange(run_of) + 0.5) / run_of - 0.5
+    for first in range(0, len(starts) - run_of, 7):
+        apart = (starts[first : first + run_of].sort().values - even).abs().max()
+        assert float(apart) < 2.0 / run_of, first
+    assert torch.equal(staggered((4, 10, 10), 0.5).flatten(), starts / 2)
+    assert not staggered((4, 10, 10), 0.0).any()
+
+
+@pytest.mark.parametrize("drive", [0.1, 0.37, 0.5, 0.8])
+def test_a_staggered_population_has_its_rate_from_the_first_step_on(drive):
+    """With one start for all, everybody fires in the same steps."""
+    neuron, one = LeakyNeuron(math.inf, 0.0), torch.ones((), dtype=torch.float64)
+
+    def rates(width):
+        state, found = neuron.start(staggered((1000,), width) + torch.zeros(1000, dtype=torch.float64)), []
+        for _ in range(8):
+            state, spikes = neuron.step(state, torch.full((1000,), drive, dtype=torch.float64), one, 1e-3)
+            found.append(float(spikes.mean()))
+        return torch.tensor(found)
+
+    assert float((rates(1.0) - drive).abs().max()) < 0.005
+    assert set(rates(0.0).tolist()) == {0.0, 1.0}
+
+
+@pytest.mark.parametrize("name", ["mlp", "conv norm average"])
+def test_starts_are_staggered_around_their_corrections(name):
+    network, x = converted(name, "seed")
+    plain = calibrate_potentials(network, folded(name), x, STEPS, per_neuron=True)
+    spread = calibrate_potentials(network, folded(name), x, STEPS, per_neuron=True, width=1.0)
+    first = next(iter(network.sites))  # nothing before it differs
+    added = spread.sites[first].initial - plain.sites[first].initial
+    torch.testing.assert_close(added, staggered(folded(name)[first].shape, 1.0), rtol=0, atol=2.0**-13)
 
 
 @pytest.mark.parametrize("input_code", ["constant", "poisson"])

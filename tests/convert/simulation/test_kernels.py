@@ -13,6 +13,7 @@ from convert.neurons.families import make_neuron
 from convert.neurons.graded import GradedNeuron, halving
 from convert.neurons.hard_reset import HardResetNeuron
 from convert.neurons.leaky import LeakyNeuron
+from convert.neurons.synapse import Synapse
 from convert.simulation.kernels import Decoder, Filter, Maximum, channels_last, scan
 
 ONE = torch.ones((), dtype=torch.float64)
@@ -68,11 +69,11 @@ def test_the_filter_is_the_synapse_with_unit_gain(shape):
     for t in range(40):
         i = alpha * i + (1 - alpha) * j[t]
         expected.append(i)
-    synapse = Filter(alpha, rest)
+    synapse = Filter(Synapse(0.002, 0.001), rest)
     got = torch.cat([synapse(j[:7]), synapse(j[7:8]), synapse(j[8:])])
     torch.testing.assert_close(got, torch.stack(expected), rtol=1e-13, atol=1e-13)
     assert got.dtype == torch.float64
-    steady = Filter(alpha, rest)(rest.expand(5, *rest.shape))
+    steady = Filter(Synapse(0.002, 0.001), rest)(rest.expand(5, *rest.shape))
     torch.testing.assert_close(steady, rest.expand(5, *rest.shape))
 
 
