@@ -18,7 +18,7 @@ import torch
 
 __all__ = ["Layer", "Source", "kernel", "team"]
 
-VERSION = 6
+VERSION = 7
 """Of the interface: `events_version` in events.cpp."""
 
 _BUILDS = ("avx512", "avx2", "plain")
