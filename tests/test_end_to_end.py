@@ -83,7 +83,7 @@ def test_the_saved_network_gives_the_spikes_of_the_run(digits):
 
 @pytest.mark.parametrize(
     ("network", "neuron", "steps"),
-    [("digits-relu", "seed", 16), ("digits-tanh", "seed", 16), ("digits-relu", "if", 8), ("digits-tanh", "if", 8)],
+    [("digits-relu", "seed", 16), ("digits-tanh", "seed", 16), ("digits-relu", "if", 16), ("digits-tanh", "if", 8)],
 )
 def test_digits_networks_keep_their_accuracy(network, neuron, steps, tmp_path):
     done = convert(f"zoo:{network}", "--neuron", neuron, "--steps", steps, "--out", "out", cwd=tmp_path)
