@@ -46,13 +46,15 @@ class Cells:
             "version": peer and peer_version(peer.distribution), "software": self.software,
         })[:20]  # fmt: skip
 
-    def read(self, network: str, method: str, steps: int) -> Cell | None:
-        """The cell, None where it is not there or cannot be read."""
+    def read(self, network: str, method: str, steps: int, limit_s: float | None = None) -> Cell | None:
+        """The cell, None where it is not there, cannot be read, or was given up after less than `limit_s`."""
         try:
             found = json.loads(self._path(network, method, steps).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return None
-        return found if isinstance(found, dict) and found.get("schema") == SCHEMA else None
+        if not isinstance(found, dict) or found.get("schema") != SCHEMA:
+            return None
+        return None if "late_s" in found and (limit_s is None or found["late_s"] < limit_s) else found
 
     def write(self, cell: Cell) -> None:
         """Keep `cell`."""
