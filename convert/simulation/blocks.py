@@ -11,7 +11,7 @@ the place of the filter, and the read-out counts what is decoded: its mean over 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -33,7 +33,10 @@ from convert.simulation.kernels import Decoder, Filter, Maximum, State, channels
 from convert.simulation.look_ahead import repairs, restarted
 from convert.simulation.typed import behind_memory, in_type, prepared
 
-__all__ = ["Run"]
+__all__ = ["Kept", "Run"]
+
+Kept = Planes | Tensor
+"""The spikes of a population in a block of steps: planes, or (steps, batch, *shape)."""
 
 
 @dataclass
@@ -50,6 +53,8 @@ class Run:
         What the events engine takes over.
     trial : bool
         Whether this is the look-ahead of another run: populations are repaired one after the other, in one block.
+    given : mapping
+        Population -> what an earlier run has `kept` of it. It is not run again, nor is what is before it alone.
     """
 
     network: SpikingNetwork
@@ -60,6 +65,7 @@ class Run:
     device: str
     plan: Plan | None
     trial: bool = False
+    given: Mapping[str, Sequence[Kept]] = field(default_factory=dict)
     graph: Graph = field(init=False)
     populations: dict[str, Population] = field(default_factory=dict)
     filters: dict[str, Filter | Decoder] = field(default_factory=dict)
@@ -74,6 +80,9 @@ class Run:
     """Population -> potentials to start from, sample by sample, that a look-ahead has found; of all samples."""
     spent: dict[str, Tensor] = field(default_factory=dict)
     """Population -> (*shape): spikes that it took to find them."""
+    kept: dict[str, list[Kept]] = field(default_factory=dict)
+    """Population -> its spikes, block by block, of those that were entered here before the run."""
+    blocks: int = 0
 
     def __post_init__(self) -> None:
         """Compute what does not depend on time."""
@@ -85,6 +94,7 @@ class Run:
         self.pools = behind_memory(self.graph, set(self.network.sites))
         self.static = self._static_values()
         self.trains = self._trains() if self.poisson else None
+        self.firing = _without(self.graph, set(self.network.sites), self.given)
         if self.network.look_ahead and not self.trial:
             self._look_ahead()
 
@@ -133,9 +143,13 @@ class Run:
         """Run to step `stop`, for the spikes alone."""
         block = _Block(self, self.done, stop)
         for node in self.graph:
-            if node.name in self.network.sites:
+            if node.name in self.given:
+                block.take(node.name, self.given[node.name][self.blocks])
+            elif node.name in self.firing:
                 block.fire(node)
-        self.done = stop
+        for name, kept in self.kept.items():
+            kept.append(block.kept(name))
+        self.done, self.blocks = stop, self.blocks + 1
         return block
 
     def advance(self, stop: int) -> Tensor:
@@ -241,6 +255,21 @@ class _Block:
         self.run.note(node.name, spikes, site.neuron.signed)
         self.lanes["raw", node.name] = spikes
 
+    def take(self, name: str, kept: Kept) -> None:
+        """The spikes of a population that an earlier run has kept."""
+        if isinstance(kept, Planes):
+            self.planes[name, None] = kept
+        else:
+            self.lanes["raw", name] = kept.float()
+
+    def kept(self, name: str) -> Kept:
+        """The spikes of a population, in as little room as holds them."""
+        if (name, None) in self.planes:
+            return self.planes[name, None]
+        spikes = self.lanes["raw", name]
+        smaller = (spikes.to(kind) for kind in (torch.int8, torch.float16))
+        return next((small for small in smaller if torch.equal(small.to(spikes.dtype), spikes)), spikes)
+
     def _membrane_type(self, node: Node, initial: Tensor, inexact: bool) -> torch.dtype:
         """float32 where no sum over the whole run can leave it."""
         source = self.run.carried[node.inputs[0]]
@@ -316,3 +345,16 @@ class _Block:
     def expanded(self, value: Tensor) -> Tensor:
         """`value` for every step of the block."""
         return value if value.shape[0] == self.steps else value.expand(self.steps, *value.shape[1:])
+
+
+def _without(graph: Graph, sites: set[str], given: Collection[str]) -> set[str]:
+    """Those of `sites` that the output depends on where the spikes of `given` are known."""
+    if not given:
+        return sites
+    waiting, seen = [graph.output], set[str]()
+    while waiting:
+        name = waiting.pop()
+        if name not in seen and name not in given:
+            seen.add(name)
+            waiting += graph[name].inputs
+    return seen & sites

@@ -23,7 +23,7 @@ from evaluate.environment import code_version
 from evaluate.errors import EvaluateError, ProcessError, SuiteError
 from evaluate.isolation import Isolated, Progress, environment_with
 
-__all__ = ["Begin", "Cluster", "Here", "Outcome", "Pool", "Question", "ask_alone"]
+__all__ = ["Asked", "Begin", "Cluster", "Here", "Outcome", "Pool", "Question", "ask_alone"]
 
 _WORKER = "evaluate.suites.worker"
 _PATIENCE_S = 30.0
