@@ -10,7 +10,7 @@ import zoo
 from convert.recipes import RECIPES
 from evaluate.contenders.methods import METHODS
 from evaluate.contenders.peers import peer_version
-from evaluate.environment import environment
+from evaluate.environment import code_version
 from evaluate.leaderboard.request import LeaderboardRequest
 from evaluate.records import content_hash, write_atomically
 
@@ -32,7 +32,7 @@ class Cells:
 
     def __init__(self, folder: Path, request: LeaderboardRequest) -> None:
         self.folder, self.request = folder / "cells", request
-        self.software = environment()["packages"] | {"git": environment()["git"]}
+        self.software = code_version()
         self.weights = {name: zoo.load(name).sha256 for name in request.networks}
         self.folder.mkdir(parents=True, exist_ok=True)
 
