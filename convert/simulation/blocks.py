@@ -33,7 +33,7 @@ from convert.simulation.kernels import Decoder, Filter, Maximum, State, channels
 from convert.simulation.look_ahead import repairs, restarted
 from convert.simulation.typed import behind_memory, in_type, prepared
 
-__all__ = ["Kept", "Run"]
+__all__ = ["Kept", "Run", "needed"]
 
 Kept = Planes | Tensor
 """The spikes of a population in a block of steps: planes, or (steps, batch, *shape)."""
@@ -92,9 +92,10 @@ class Run:
         self.decodes = self.network.code == "differential"
         self.poisson = self.network.input_code == "poisson"
         self.pools = behind_memory(self.graph, set(self.network.sites))
+        self.needed = needed(self.graph, self.given)
+        self.firing = self.needed & set(self.network.sites)
         self.static = self._static_values()
         self.trains = self._trains() if self.poisson else None
-        self.firing = _without(self.graph, set(self.network.sites), self.given)
         if self.network.look_ahead and not self.trial:
             self._look_ahead()
 
@@ -122,17 +123,18 @@ class Run:
             return known
         known[self.graph.input.name] = channels_last(constant_current(self.x).to(self.device))
         for node in self.graph.nodes[1:]:
-            if node.name not in self.network.sites and all(name in known for name in node.inputs):
+            wanted = node.name in self.needed and node.name not in self.network.sites
+            if wanted and all(name in known for name in node.inputs):
                 known[node.name] = apply(in_type(node, torch.float64).op, *(known[name] for name in node.inputs))
         return known
 
     @cached_property
     def rest(self) -> dict[str, Tensor]:
-        """Every node's value while nobody fires."""
+        """The value of every node that is needed while nobody fires."""
         known = dict(self.static)
         batch = len(self.x)
         for node in self.graph:
-            if node.name not in known:
+            if node.name not in known and (node.name in self.needed or node.name in self.given):
                 silent = node.name in self.network.sites or isinstance(node.op, ir.Input)
                 zeros = torch.zeros((batch, *node.shape), dtype=torch.float64, device=self.device)
                 inputs = [known[name] for name in node.inputs]
@@ -347,14 +349,12 @@ class _Block:
         return value if value.shape[0] == self.steps else value.expand(self.steps, *value.shape[1:])
 
 
-def _without(graph: Graph, sites: set[str], given: Collection[str]) -> set[str]:
-    """Those of `sites` that the output depends on where the spikes of `given` are known."""
-    if not given:
-        return sites
+def needed(graph: Graph, given: Collection[str] = ()) -> set[str]:
+    """The nodes that have to be computed for the output where the spikes of `given` are known."""
     waiting, seen = [graph.output], set[str]()
     while waiting:
         name = waiting.pop()
         if name not in seen and name not in given:
             seen.add(name)
             waiting += graph[name].inputs
-    return seen & sites
+    return seen

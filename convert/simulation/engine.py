@@ -8,7 +8,7 @@ float64.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache, partial
@@ -21,7 +21,7 @@ from torch import Tensor
 from convert.errors import ConfigError, GraphError
 from convert.graph import ir
 from convert.network import SpikingNetwork
-from convert.simulation.blocks import Run
+from convert.simulation.blocks import Run, needed
 from convert.simulation.events.library import kernel
 from convert.simulation.events.plan import Plan, plan_of
 from convert.simulation.results import Exits, Simulation, check_request, read_out
@@ -189,8 +189,11 @@ def _until(run: Run, finished: Callable[[Tensor, int], Tensor], every: int) -> E
     return Exits(output, left_at, counts, run.fired(), run.network.dt_s)
 
 
-def ready(network: SpikingNetwork, engine: str, device: str) -> Plan | None:
-    """What the events engine takes over, None where all is dense; with all that is made once for a network."""
+def ready(network: SpikingNetwork, engine: str, device: str, given: Collection[str] = ()) -> Plan | None:
+    """What the events engine takes over, None where all is dense; with all that is made once for a network.
+
+    `given` are populations that will not be run.
+    """
     if other := [name for name, site in network.sites.items() if not bool((site.quantum == 1).all())]:
         raise GraphError(
             f"{', '.join(other)}: quantum other than 1; the engine runs weight-normalised networks: "
@@ -198,7 +201,7 @@ def ready(network: SpikingNetwork, engine: str, device: str) -> Plan | None:
         )
     plan = _plan(network, engine, device)
     prepared(network, device)
-    for name in network.sites:
+    for name in needed(network.graph, given) & set(network.sites):
         if plan is not None:
             plan.population(name)
     return plan

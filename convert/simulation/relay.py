@@ -75,7 +75,7 @@ class Relay:
 
     def _run(self, network: SpikingNetwork, start: int, keep: str = "") -> list[Run]:
         """A batch to the last step, in as many runs as there are threads."""
-        plan = ready(network, "auto", "cpu")
+        plan = ready(network, "auto", "cpu", self.kept)
         part = self.x[start : start + self.size]
 
         def through(begin: int, end: int) -> Run:
