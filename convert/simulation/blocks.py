@@ -135,10 +135,11 @@ class Run:
         batch = len(self.x)
         for node in self.graph:
             if node.name not in known and (node.name in self.needed or node.name in self.given):
-                silent = node.name in self.network.sites or isinstance(node.op, ir.Input)
-                zeros = torch.zeros((batch, *node.shape), dtype=torch.float64, device=self.device)
-                inputs = [known[name] for name in node.inputs]
-                known[node.name] = zeros if silent else apply(in_type(node, torch.float64).op, *inputs)
+                if node.name in self.network.sites or isinstance(node.op, ir.Input):
+                    known[node.name] = torch.zeros((batch, *node.shape), dtype=torch.float64, device=self.device)
+                else:
+                    inputs = [known[name] for name in node.inputs]
+                    known[node.name] = apply(in_type(node, torch.float64).op, *inputs)
         return known
 
     def fire(self, stop: int) -> _Block:

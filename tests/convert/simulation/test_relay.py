@@ -28,11 +28,11 @@ def test_the_counts_are_those_of_the_whole_network(name, neuron, room, monkeypat
     assert max(bytes_kept) <= room and any(bytes_kept) >= (room == AMPLE)
 
 
-@pytest.mark.parametrize("engine", [None, "no kernel"])
-def test_dense_populations_too(engine, monkeypatch):
-    if engine:
-        monkeypatch.setattr("convert.simulation.engine.plan_of", lambda network: None)
-    network, x = converted("residual", "lif", input_code="poisson")
+@pytest.mark.parametrize("neuron", ["if", "lif", "seed"])
+@pytest.mark.parametrize("input_code", ["constant", "poisson"])
+def test_dense_populations_too(neuron, input_code, monkeypatch):
+    monkeypatch.setattr("convert.simulation.engine.plan_of", lambda network: None)
+    network, x = converted("residual", neuron, input_code=input_code)
     expected = simulate(network, x, STEPS).counts
     sites = [node.name for node in network.graph if node.name in network.sites]
     run = Relay(x, STEPS, 50)
