@@ -57,8 +57,13 @@ def _made(run: Run) -> list[tuple[str, str]]:
     rows = [("processor", text(run.environment, "processor")), ("python", text(run.environment, "python")),
             *((name, text(packages, name)) for name in ("torch", "ann2spike")),
             *((name, text(peers, name)) for name in peers), ("commit", text(branch(run.environment, "git"), "commit")),
-            ("measured", text(run.environment, "time_utc"))]  # fmt: skip
+            ("measured", text(run.environment, "time_utc")), ("processor time", _minutes(run))]  # fmt: skip
     return [(name, value) for name, value in rows if value]
+
+
+def _minutes(run: Run) -> str:
+    seconds = number(run.environment, "cpu_s")
+    return f"{seconds / 60:,.0f} min of one core, in all" if seconds else ""
 
 
 def _network(found: Board, network: str, place: int) -> dict[str, Any]:
