@@ -16,7 +16,7 @@ from evaluate.records import Run, read_run
 Image = pytest.importorskip("PIL.Image")
 ROOT = Path(__file__).parents[2]
 
-# The layout of torchvision's residual networks, narrow: stem, max pool, a block that keeps the size, one that halves it.
+# The layout of torchvision's residual networks, narrow: stem, max pool, a block that keeps the size, one that halves it
 NARROW = """
 from torch import nn
 
