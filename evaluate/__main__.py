@@ -161,6 +161,9 @@ what a smaller one has measured. Ctrl-C keeps what is finished. Exit status: 0 g
 
 METHODS_HELP = "Recipes, names of the peers' methods, or the groups ours and peers; by default all that are installed."
 
+_MOST_WORKERS = 8
+"""Processes that are started without being asked for: each holds a data set, about 1 GB."""
+
 NETWORKS = (
     "Of the zoo (python -m zoo list), vgg16-32x32, or a perceptron such as mlp-784-1200-1200-10; "
     "the last two have random weights."
@@ -359,7 +362,7 @@ def leaderboard_command(
         bool, typer.Option("--small", help="What is not given otherwise is chosen to take seconds.")
     ] = False,
     jobs: Annotated[
-        int | None, typer.Option(help="Processes, of one thread each; by default one for each core.")
+        int | None, typer.Option(help="Processes, of one thread each; by default one for each core, 8 at most.")
     ] = None,
     patience: Annotated[
         int, typer.Option(metavar="SECONDS", help="A network of one method that takes longer is not finished.")
@@ -388,7 +391,8 @@ def leaderboard_command(
         command = shlex.join(["python", "-m", "evaluate", *sys.argv[1:]])
         request = LeaderboardRequest(**options, seed=seed, command=command)
         path = claim(out)
-        with workers(jobs or cores(), patience) as pool, watch.progress:
+        most = jobs or min(cores(), _MOST_WORKERS)
+        with workers(min(most, len(list(request.units()))), patience) as pool, watch.progress:
             run = make_leaderboard(request, path, watch, pool)
     except (ConvertError, ZooError, EvaluateError) as error:
         _fail(str(error))
