@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -40,6 +41,10 @@ INPUT_BITS = 16
 
 _MANTISSA = 24
 """Significant bits of float32."""
+
+
+_LATTICES: WeakKeyDictionary[Op, tuple[int | None, int | None]] = WeakKeyDictionary()
+"""Fraction bits of the weights and the bias of layers, which every batch of an exact network asks for."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +136,9 @@ def _weighted(op: Op, source: Carried) -> Carried:
     weight, bias = (op.scale, op.shift) if isinstance(op, ir.Affine) else (op.weight, op.bias)  # type: ignore[union-attr]
     reach = weight.abs() if isinstance(op, ir.Affine) else weight.abs().flatten(1).sum(1)
     bound = float((reach * source.bound).max()) + (0.0 if bias is None else float(bias.abs().max()))
-    of_weight, of_bias = fraction_bits(weight), 0 if bias is None else fraction_bits(bias)
+    if op not in _LATTICES:
+        _LATTICES[op] = fraction_bits(weight), 0 if bias is None else fraction_bits(bias)
+    of_weight, of_bias = _LATTICES[op]
     if source.bits is None or of_weight is None or of_bias is None:
         return Carried(None, bound)
     return Carried(max(source.bits + of_weight, of_bias), bound)

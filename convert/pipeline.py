@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -29,7 +30,11 @@ from convert.normalisation.statistics import LayerStats, observe
 from convert.reading.coverage import Coverage, refuse_hybrid
 from convert.reading.tracing import Traced
 
-__all__ = ["Conversion", "convert", "effort", "reopened", "with_provenance"]
+__all__ = ["Conversion", "Observed", "convert", "effort", "reopened", "with_provenance"]
+
+Observed = dict[tuple[bool, bool], tuple[dict[str, LayerStats], float]]
+"""Statistics of one network on one set of samples, and the seconds that they took, by what else they depend on in a
+configuration: whether its counts are quantised, and whether thresholds are per neuron."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +57,8 @@ class Conversion:
         What the user must know: silent channels, approximations, limits.
     heads : tuple of Head
         The outputs of the original network and what it applies to them, one at least.
+    observe_s : float
+        Seconds that the statistics took, in this conversion or in an earlier one that left them.
     """
 
     ann: Graph | None
@@ -63,6 +70,7 @@ class Conversion:
     config: ConvertConfig
     notes: tuple[str, ...] = field(default=())
     heads: tuple[Head, ...] = field(default=())
+    observe_s: float = 0.0
 
 
 def convert(
@@ -70,6 +78,7 @@ def convert(
     calibration: Tensor | None,
     config: ConvertConfig | None = None,
     progress: Callable[[int], None] | None = None,
+    observed: Observed | None = None,
 ) -> Conversion:
     """The spiking network of `traced`.
 
@@ -81,6 +90,8 @@ def convert(
         Without samples thresholds follow from batch norms, or are bounded from the weights alone.
     progress : callable, optional
         Called with the number of samples observed or simulated; `effort` says how many there will be.
+    observed : Observed, optional
+        What earlier conversions of the same network on the same samples found: taken over, and added to.
 
     Raises
     ------
@@ -93,7 +104,12 @@ def convert(
     config.check_code()
     folded = evened(fold(traced.graph)) if config.quantised else fold(traced.graph)
     each = neuron_wise(folded)[0] if config.granularity == "neuron" else frozenset[str]()
-    stats = None if calibration is None else observe(folded, calibration, progress=progress, neuron_wise=each)
+    observed, key = {} if observed is None else observed, (config.quantised, config.granularity == "neuron")
+    if calibration is not None and key not in observed:
+        begin = time.perf_counter()
+        found = observe(folded, calibration, progress=progress, neuron_wise=each)
+        observed[key] = found, time.perf_counter() - begin
+    stats, observe_s = observed.get(key, (None, 0.0))
     lams = _fitted(folded, stats, config) if stats is not None else _without_data(traced.graph, folded, config, each)
     normalised = partial(_normalised, folded, stats, config)
     if calibration is not None and config.rule == SPIKE_NORM:
@@ -110,7 +126,7 @@ def convert(
     snn = replace(snn, look_ahead=config.look_ahead)
     notes = (*traced.notes, *_notes(folded, lams, stats, config))
     return Conversion(traced.graph, folded, snn, stats, lams, traced.coverage, config, notes,
-                      heads_of(traced.graph, traced.heads))  # fmt: skip
+                      heads_of(traced.graph, traced.heads), observe_s)  # fmt: skip
 
 
 def _corrected_steps(config: ConvertConfig) -> tuple[int, int]:

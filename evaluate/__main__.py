@@ -35,11 +35,11 @@ from evaluate.conformance.scoring import conform, find_adapter
 from evaluate.conformance.table import conformance_line, conformance_table
 from evaluate.contenders.adapters import ADAPTERS
 from evaluate.contenders.peers import PEERS
-from evaluate.errors import BenchmarkError, EvaluateError, SuiteError
+from evaluate.errors import BenchmarkError, EvaluateError, LeaderboardError, SuiteError
 from evaluate.explanations import explain, listing
 from evaluate.isolation import Progress as Reported
 from evaluate.leaderboard.request import SMALL, LeaderboardRequest, Unit, chosen_methods, installed_methods
-from evaluate.leaderboard.running import claim, make_leaderboard
+from evaluate.leaderboard.running import claim, make_leaderboard, workers
 from evaluate.leaderboard.table import leaderboard_text
 from evaluate.records import read_run, write_atomically
 from evaluate.suites.folders import Failure
@@ -160,6 +160,9 @@ Each result is on disk as soon as it is there: the same command goes on where it
 what a smaller one has measured. Ctrl-C keeps what is finished. Exit status: 0 good, 2 refused, 130 interrupted."""
 
 METHODS_HELP = "Recipes, names of the peers' methods, or the groups ours and peers; by default all that are installed."
+
+_MOST_WORKERS = 8
+"""Processes that are started without being asked for: each holds a data set, about 1 GB."""
 
 NETWORKS = (
     "Of the zoo (python -m zoo list), vgg16-32x32, or a perceptron such as mlp-784-1200-1200-10; "
@@ -358,6 +361,12 @@ def leaderboard_command(
     small: Annotated[
         bool, typer.Option("--small", help="What is not given otherwise is chosen to take seconds.")
     ] = False,
+    jobs: Annotated[
+        int | None, typer.Option(help="Processes, of one thread each; by default one for each core, 8 at most.")
+    ] = None,
+    patience: Annotated[
+        int, typer.Option(metavar="SECONDS", help="A network of one method that takes longer is not finished.")
+    ] = 900,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the result.")] = Path("leaderboard.snn"),
     json_output: Annotated[bool, typer.Option("--json", help="Print the run file instead of the summary.")] = False,
 ) -> None:
@@ -365,8 +374,10 @@ def leaderboard_command(
 
     Methods are our recipes and other converters. Writes run.json, which python -m reports render makes a page of.
     """
-    bars = _Bars()
+    watch = _BoardWatch()
     try:
+        if (jobs is not None and jobs < 1) or patience < 1:
+            raise LeaderboardError(f"--jobs, --patience: got {jobs} and {patience}; expected at least 1")
         usual: dict[str, Any] = SMALL if small else {"networks": zoo.names(), "methods": installed_methods()}
         given = {
             "networks": None if networks is None else _names(networks),
@@ -380,8 +391,9 @@ def leaderboard_command(
         command = shlex.join(["python", "-m", "evaluate", *sys.argv[1:]])
         request = LeaderboardRequest(**options, seed=seed, command=command)
         path = claim(out)
-        with bars.progress:
-            run = make_leaderboard(request, path, bars.begin_unit)
+        most = jobs or min(cores(), _MOST_WORKERS)
+        with workers(min(most, len(list(request.units()))), patience) as pool, watch.progress:
+            run = make_leaderboard(request, path, watch, pool)
     except (ConvertError, ZooError, EvaluateError) as error:
         _fail(str(error))
     except KeyboardInterrupt:
@@ -425,23 +437,12 @@ class _Bars:
         self.progress.reset(self.inner, total=None, description=f"{case.label}: starting")
         return partial(self._advance, case.label)
 
-    def begin_unit(self, finished: int, total: int, unit: Unit) -> Callable[[str, int, int], None]:
-        """The next unit of a leaderboard begins; what is returned adds to the bar of its stage."""
-        self.progress.update(self.cases, completed=finished, total=total, description="methods")
-        stages: dict[str, int] = {}
-
-        def advance(stage: str, done: int, of: int) -> None:
-            stages[stage] = stages.get(stage, 0) + done
-            self._advance(unit.label, stage, stages[stage], of)
-
-        return advance
-
     def _advance(self, label: str, what: str, done: int, total: int) -> None:
         self.progress.update(self.inner, description=f"{label}: {what}", completed=done, total=total or None)
 
 
 class _Watch:
-    """A bar for the suite and one for each case that runs; without a terminal a line for each that ends."""
+    """A bar for everything and one for each case that runs; without a terminal a line for each that ends."""
 
     def __init__(self) -> None:
         columns = (TextColumn("{task.description}"), BarColumn(bar_width=20), MofNCompleteColumn(), TimeElapsedColumn(),
@@ -460,19 +461,38 @@ class _Watch:
         )
 
     def end(self, number: int, ended: Ended) -> None:
-        """A case ended, or had ended before."""
-        failure = ended.outcome if isinstance(ended.outcome, Failure) else None
-        self.finished, self.failed = self.finished + (failure is None), self.failed + (failure is not None)
+        """A case of a suite ended, or had ended before."""
+        failure = ended.outcome.kind if isinstance(ended.outcome, Failure) else ""
+        self._ended(number, ended.planned.label, failure, ended.kept)
+
+    def _ended(self, number: int, label: str, failure: str, kept: bool = False, size: int = 1) -> None:
+        if failure:
+            self.failed += size
+        else:
+            self.finished += size
         if number in self._bars:
             self.progress.remove_task(self._bars.pop(number))
         self._tell()
-        if not ended.kept and not notice.is_interactive:
-            said = "done" if failure is None else f"FAILED ({failure.kind})"
-            notice.print(f"{self.finished + self.failed}: {ended.planned.label}: {said}", markup=False, soft_wrap=True)
+        if not kept and not notice.is_interactive:
+            said = f"FAILED ({failure})" if failure else "done"
+            notice.print(f"{self.finished + self.failed}: {label}: {said}", markup=False, soft_wrap=True)
 
     def _tell(self) -> None:
         said = f"{len(self._bars)} running, {self.finished} done, {self.failed} failed"
         self.progress.update(self.cases, description=said, completed=self.finished + self.failed)
+
+
+class _BoardWatch(_Watch):
+    """The same for a leaderboard, counting its cells."""
+
+    def known(self, cells: int, of: int) -> None:
+        """So many cells are on disk."""
+        self.finished = cells
+        self.progress.update(self.cases, total=of, completed=cells)
+
+    def end_unit(self, number: int, unit: Unit, failure: str) -> None:
+        """A unit ended."""
+        self._ended(number, unit.label, failure, size=len(unit.steps))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from convert.config import ConvertConfig
 from convert.errors import ConfigError, ConvertError
 from convert.pipeline import Conversion
 from convert.recipes import RECIPES
-from evaluate.job import Report, Request, perform
+from evaluate.job import Report, Request, Shared, perform
 from evaluate.records import Run
 
 __all__ = ["SCHEMA", "Aim", "compare"]
@@ -52,6 +52,7 @@ def compare(
     """
     rows: list[dict[str, Any]] = []
     run: Run | None = None
+    shared = Shared()
     for name, several in aims.items():
         parts: list[_Part] = []
         try:
@@ -63,7 +64,7 @@ def compare(
         try:
             for config, steps in several:
                 label = name if len(several) == 1 else f"{name}.T{steps[-1]}"
-                run, conversion = perform(replace(request, config=config, steps=steps), report(label))
+                run, conversion = perform(replace(request, config=config, steps=steps), report(label), shared=shared)
                 keep(label, run, conversion)
                 parts.append(_Part(run, conversion.snn.look_ahead_steps(), steps))
         except ConvertError as error:

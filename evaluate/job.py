@@ -22,7 +22,7 @@ from convert.config import ConvertConfig
 from convert.errors import ConfigError, GraphError, InputShapeError, NoNeuronError, UnsupportedOpError
 from convert.graph.readout import heads_of
 from convert.network import SpikingNetwork
-from convert.pipeline import Conversion, convert, effort, reopened, with_provenance
+from convert.pipeline import Conversion, Observed, convert, effort, reopened, with_provenance
 from convert.reading.coverage import refuse_hybrid
 from convert.reading.hints import Hints
 from convert.reading.models import Model, from_module, open_model
@@ -51,7 +51,8 @@ from evaluate.runner import measure
 from evaluate.tasks import TASKS, Plan, plan
 
 __all__ = [
-    "Export", "Prepared", "Report", "Request", "inspect", "perform", "prepare", "read_model", "run_prepared", "wanted",
+    "Export", "Prepared", "Report", "Request", "Shared", "inspect", "perform", "prepare", "read_model", "run_prepared",
+    "wanted",
 ]  # fmt: skip
 
 Report = Callable[[str, int, int], None]
@@ -142,7 +143,10 @@ class Request:
 
 
 def perform(
-    request: Request, report: Report = lambda stage, done, total: None, export: Export | None = None
+    request: Request,
+    report: Report = lambda stage, done, total: None,
+    export: Export | None = None,
+    shared: Shared | None = None,
 ) -> tuple[Run, Conversion]:
     """Read, convert, run both networks, compare.
 
@@ -150,17 +154,21 @@ def perform(
     ----------
     export : callable, optional
         Writes the spiking network in other formats and tells how each is understood; its records go into the run.
+    shared : Shared, optional
+        What requests that differ in nothing but configuration and steps need not do again.
 
     Raises
     ------
     ConvertError, zoo.ZooError, EvaluateError
         An unsupported model is refused before any data are loaded.
     """
-    prepared = prepare(request, report)
+    prepared = prepare(request, report, shared)
     return run_prepared(request, prepared, report, export), prepared.conversion
 
 
-def prepare(request: Request, report: Report = lambda stage, done, total: None) -> Prepared:
+def prepare(
+    request: Request, report: Report = lambda stage, done, total: None, shared: Shared | None = None
+) -> Prepared:
     """Read and convert, and load the samples: everything before the spiking network runs.
 
     Raises
@@ -168,7 +176,7 @@ def prepare(request: Request, report: Report = lambda stage, done, total: None) 
     ConvertError, zoo.ZooError, EvaluateError
         As `perform`.
     """
-    return _reopened(request) or _converted(request, report)
+    return _reopened(request) or _converted(request, report, shared or Shared())
 
 
 def run_prepared(
@@ -352,16 +360,46 @@ def _origin(network: SpikingNetwork) -> tuple[str, ...]:
     )
 
 
-def _converted(request: Request, report: Report) -> Prepared:
+@dataclass(frozen=True, eq=False)
+class _Read:
+    """A trained network and its samples, before it is converted."""
+
+    model: Model
+    traced: Traced
+    inputs: Inputs
+    asked: Plan
+    seconds: float
+    notes: tuple[str, ...]
+
+
+@dataclass(eq=False)
+class Shared:
+    """One model with its samples, kept for several conversions: read once, its activations observed once."""
+
+    read: _Read | None = None
+    observed: Observed = field(default_factory=dict)
+
+
+def _converted(request: Request, report: Report, shared: Shared) -> Prepared:
+    if shared.read is None:
+        shared.read = _read(request)
+    read, known, begin = shared.read, len(shared.observed), time.perf_counter()
+    conversion = _convert(request, read, report, shared.observed)
+    took = time.perf_counter() - begin
+    if known and len(shared.observed) == known:  # it would have taken as long alone
+        took += conversion.observe_s
+    seconds = {"read": read.seconds, "convert": took}
+    case = _case(request, _described(read.model, request.hints), read.inputs)
+    return Prepared(conversion, read.inputs, case, read.asked, seconds, (*read.model.notes, *read.notes))
+
+
+def _read(request: Request) -> _Read:
     begin = time.perf_counter()
     model, traced, shape, notes = read_model(request)
-    read = time.perf_counter()
+    seconds = time.perf_counter() - begin
     inputs = gather(wanted(request, model), shape)
     asked = plan(request.task, heads_of(traced.graph, traced.heads), inputs.labels)
-    conversion = _convert(request, model, traced, inputs, report)
-    seconds = {"read": read - begin, "convert": time.perf_counter() - read}
-    case = _case(request, _described(model, request.hints), inputs)
-    return Prepared(conversion, inputs, case, asked, seconds, (*model.notes, *notes))
+    return _Read(model, traced, inputs, asked, seconds, notes)
 
 
 def read_model(request: Request) -> tuple[Model, Traced, tuple[int, ...], tuple[str, ...]]:
@@ -448,10 +486,11 @@ def _trace(
     raise first
 
 
-def _convert(request: Request, model: Model, traced: Traced, inputs: Inputs, report: Report) -> Conversion:
+def _convert(request: Request, read: _Read, report: Report, observed: Observed) -> Conversion:
+    model, traced, inputs = read.model, read.traced, read.inputs
     samples = 0 if inputs.calibration is None else len(inputs.calibration)
     total = effort(traced, samples, request.config)
-    conversion = convert(traced, inputs.calibration, request.config, lambda n: report("calibrate", n, total))
+    conversion = convert(traced, inputs.calibration, request.config, lambda n: report("calibrate", n, total), observed)
     return with_provenance(
         conversion, source=model.origin, source_sha256=model.sha256, seed=str(request.seed),
         config=json.dumps(request.config.as_record(), sort_keys=True),

@@ -37,6 +37,7 @@ def leaderboard_html(run: Run) -> str:
     context = {
         "networks": [_network(found, name, i) for i, name in enumerate(found.networks())],
         "steps": found.steps,
+        "overview": [_summary(found, name, i) for i, name in enumerate(found.networks())],
         "main_headers": [cost_headers()[i] for i in _MAIN],
         "rest_headers": [cost_headers()[i] for i in _REST],
         "refused": refused_rows(found),
@@ -57,8 +58,24 @@ def _made(run: Run) -> list[tuple[str, str]]:
     rows = [("processor", text(run.environment, "processor")), ("python", text(run.environment, "python")),
             *((name, text(packages, name)) for name in ("torch", "ann2spike")),
             *((name, text(peers, name)) for name in peers), ("commit", text(branch(run.environment, "git"), "commit")),
-            ("measured", text(run.environment, "time_utc"))]  # fmt: skip
+            ("measured", text(run.environment, "time_utc")), ("processor time", _minutes(run))]  # fmt: skip
     return [(name, value) for name, value in rows if value]
+
+
+def _minutes(run: Run) -> str:
+    seconds = number(run.environment, "cpu_s")
+    return f"{seconds / 60:,.0f} min of one core, in all" if seconds else ""
+
+
+def _summary(found: Board, network: str, place: int) -> dict[str, Any]:
+    """The best at each T, group by group."""
+    n, ann = found.samples(network), found.ann(network)
+    lines = [
+        {"title": title, "cells": [{**_cell(found, network, row), "method": text(row or {}, "method")} for row in tops]}
+        for title, tops in found.tops(network)
+    ]
+    return {"name": network, "id": f"n{place}", "ann": "" if ann is None else percent(ann, n).removesuffix(" %"),
+            "lines": lines}  # fmt: skip
 
 
 def _network(found: Board, network: str, place: int) -> dict[str, Any]:

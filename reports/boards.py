@@ -67,6 +67,20 @@ class Board:
         """One cell, None where there is none."""
         return next((r for r in self.of(network) if r.get("method") == method and r.get("steps") == steps), None)
 
+    def tops(self, network: str) -> list[tuple[str, list[Row | None]]]:
+        """For each group the most accurate cell at each T; of equals, that with the fewest spikes.
+
+        The groups: our recipes, those of them whose neurons send one spike of one bit in a step at most, and the other
+        converters; without those of which nothing ran.
+        """
+        ours = [row for row in self.of(network) if text(row, "kind") == "ours"]
+        groups = {
+            "ours": ours,
+            "ours, one bit a step": [r for r in ours if number(r, "payload_bits") == number(r, "largest") == 1],
+            "others": [row for row in self.of(network) if text(row, "kind") == "peer"],
+        }
+        return [(title, [_top(rows, t) for t in self.steps]) for title, rows in groups.items() if rows]
+
     def last(self, network: str, method: str) -> Row:
         """The cell of the most steps."""
         return max((r for r in self.of(network) if r.get("method") == method), key=lambda r: number(r, "steps") or 0)
@@ -93,6 +107,11 @@ def board(run: Run) -> Board:
     asked = [int(t) for t in steps] if isinstance(steps, list) else []
     rows = [row for row in entries(run.curves, "cells") if text(row, "network") and text(row, "method")]
     return Board(run, rows, asked)
+
+
+def _top(rows: Sequence[Row], steps: int) -> Row | None:
+    at = [row for row in rows if number(row, "steps") == steps and accuracy(row)]
+    return max(at, key=lambda r: ((accuracy(r) or (0.0,))[0], -(number(r, "spikes_per_neuron") or 0)), default=None)
 
 
 def _first(row: Row, key: str) -> float | None:

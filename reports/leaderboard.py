@@ -58,7 +58,7 @@ def leaderboard_page(run: Run) -> str:
     """The Markdown of the page."""
     check(run)
     found = board(run)
-    parts = ["# Leaderboard", _lede(found), _LEGEND]
+    parts = ["# Leaderboard", _lede(found), _LEGEND, *_overview(found)]
     for network in found.networks():
         parts += [f"## {network}", *_of_network(found, network)]
     refused = table(["network", "method", "message"], refused_rows(found))
@@ -82,6 +82,22 @@ def leaderboard_page(run: Run) -> str:
 def _lede(found: Board) -> str:
     networks = ", ".join(found.networks()) or "none"
     return f"Networks: {prose(networks)}. Every method got the same trained network, samples and numbers of steps."
+
+
+def _overview(found: Board) -> list[str]:
+    """The best at each T, group by group."""
+    if len(found.networks()) < 2:
+        return []
+    rows = [
+        [network, title, *("" if r is None else f"{_short(found, network, r)} {text(r, 'method')}" for r in tops)]
+        for network in found.networks()
+        for title, tops in found.tops(network)
+    ]
+    return ["## The best of each column", table(["network", "methods", *(f"T = {t}" for t in found.steps)], rows)]
+
+
+def _short(found: Board, network: str, row: Row) -> str:
+    return _percent(found, network, row).removesuffix(" %")
 
 
 def _of_network(found: Board, network: str) -> list[str]:

@@ -35,7 +35,8 @@ from convert.lattice import snap
 from convert.network import SpikingNetwork, upstream
 from convert.normalisation.scaling import GAIN
 from convert.normalisation.statistics import channel_axis
-from convert.simulation.engine import batch_within, simulate, spike_counts
+from convert.simulation.engine import batch_within, simulate
+from convert.simulation.relay import Relay
 
 __all__ = ["calibrate_biases", "calibrate_potentials", "staggered"]
 
@@ -74,12 +75,14 @@ def calibrate_potentials(
     width : float
         Quanta over which the starts of a population are staggered around that.
     """
+    surplus = _Surplus(network, folded, x, steps, progress)
     for node in folded.sites():
-        error = _mean_surplus(network, folded, node, x, steps, progress)
+        error = surplus.mean(network, node)
         error = error if per_neuron else _per_channel(folded, node, error)
         site = network.sites[node.name]
         initial = site.initial - error + staggered(node.shape, width)
         network = replace(network, sites={**network.sites, node.name: replace(site, initial=snap(initial))})
+        surplus.settle(network, node)
     return network
 
 
@@ -100,12 +103,14 @@ def calibrate_biases(
     ends in synapses, and through max pooling and gains, which commute with a shift. A population without such a layer
     keeps its error.
     """
+    surplus = _Surplus(network, folded, x, steps, progress)
     for node in folded.sites():
-        error = _mean_surplus(network, folded, node, x, steps, progress) * network.sites[node.name].threshold
+        error = surplus.mean(network, node) * network.sites[node.name].threshold
         source = _synapses_before(network.graph, network.graph[node.name].inputs[0])
         if source is not None:
             shift = _per_channel(folded, node, error) / steps / network.scales[source.name]
             network = replace(network, graph=_shifted(network.graph, source, shift))
+        surplus.settle(network, node)
     return _with_centred_output(network, folded, x, steps)
 
 
@@ -123,19 +128,48 @@ def _with_centred_output(network: SpikingNetwork, folded: Graph, x: Tensor, step
     return replace(network, graph=_shifted(network.graph, output, shift))
 
 
-def _mean_surplus(
-    network: SpikingNetwork, folded: Graph, node: Node, x: Tensor, steps: int, progress: Progress | None
-) -> Tensor:
-    """Mean over the samples of spike count minus T a / lam, of the shape of one sample."""
-    prefix = upstream(network, node.name)
-    size = batch_within(prefix, _MEMORY)
-    error = torch.zeros(node.shape, dtype=torch.float64)
-    for start in range(0, len(x), size):
-        part = x[start : start + size]
-        error += _surplus(prefix, folded, node, part, steps, start)
-        if progress is not None:
-            progress(len(part))
-    return error / len(x)
+class _Surplus:
+    """Mean over the samples of spike count minus T a / lam, population by population, in depth order."""
+
+    def __init__(
+        self, network: SpikingNetwork, folded: Graph, x: Tensor, steps: int, progress: Progress | None
+    ) -> None:
+        self.folded, self.x, self.steps, self.progress = folded, x, steps, progress
+        self.size = batch_within(network, _MEMORY)
+        self.relay = Relay(x, steps, self.size)
+        self.left = [node.name for node in folded.sites()]
+        self.analog = {name: torch.zeros(folded[name].shape, dtype=torch.float64) for name in self.left}
+        for part in x.split(self.size):
+            run(folded, part.double(), self._add)
+
+    def _add(self, node: Node, value: Tensor) -> None:
+        if node.name in self.analog:
+            self.analog[node.name] += value.sum(0)
+
+    def mean(self, network: SpikingNetwork, node: Node) -> Tensor:
+        """That of the population at `node`, of the shape of one sample."""
+        threshold = network.sites[node.name].threshold
+        if network.code == "differential":  # a train says its last estimate, not its sum
+            sent = self.steps * self._said(upstream(network, node.name)) / threshold
+        else:
+            sent = self.relay.counts(network, node.name, self.progress)
+        return (sent - self.steps * self.analog[node.name] / threshold) / len(self.x)
+
+    def settle(self, network: SpikingNetwork, node: Node) -> None:
+        """The population at `node` and what is before it stay as they are in `network`."""
+        self.left.remove(node.name)
+        if network.code != "differential":
+            self.relay.keep(network, node.name, self.left)
+
+    def _said(self, prefix: SpikingNetwork) -> Tensor:
+        """Sum over the samples of the output after the last step."""
+        total = torch.zeros(prefix.graph[prefix.graph.output].shape, dtype=torch.float64)
+        for start in range(0, len(self.x), self.size):
+            part = self.x[start : start + self.size]
+            total += simulate(prefix, part, self.steps, samples=range(start, start + len(part))).output[-1].sum(0)
+            if self.progress is not None:
+                self.progress(len(part))
+        return total
 
 
 def _per_channel(folded: Graph, node: Node, error: Tensor) -> Tensor:
@@ -163,14 +197,3 @@ def _shifted(graph: Graph, source: Node, shift: Tensor) -> Graph:
     bias = torch.zeros_like(vector) if op.bias is None else op.bias
     changed = replace(source, op=replace(op, bias=snap(bias - vector)))
     return Graph(tuple(changed if node.name == source.name else node for node in graph), graph.output)
-
-
-def _surplus(prefix: SpikingNetwork, folded: Graph, node: Node, x: Tensor, steps: int, first: int) -> Tensor:
-    """Sum over the samples of spike count minus T a / lam, of the shape of one sample."""
-    threshold, samples = prefix.sites[node.name].threshold, range(first, first + len(x))
-    analog = run(folded.upstream(node.name), x.double())
-    if prefix.code == "differential":  # a train says its last estimate, not its sum
-        said = simulate(prefix, x, steps, samples=samples).output[-1]
-        return (steps * (said - analog) / threshold).sum(0)
-    counts = spike_counts(prefix, x, steps, samples=samples)[node.name]
-    return (counts.double() - steps * analog / threshold).sum(0)

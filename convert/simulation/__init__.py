@@ -4,6 +4,7 @@ results.py     Simulation, Settled: what comes out, the same for every engine
 reference.py   step by step in float64, as the equations stand in the book: slow and obvious, the oracle
 inputs.py      the input as a constant current or as Poisson spikes
 engine.py      simulate(), simulate_until(): the fast path, spike for spike the same, shared among threads
+relay.py       populations one after the other on all samples, for calibration: settled ones are not run again
 blocks.py      one batch through time: block by block of steps, layer by layer
 typed.py       graphs in the number types in which sums are exact
 differences.py the functions of hybrid networks, by what they change from step to step

@@ -11,7 +11,7 @@ the place of the filter, and the read-out counts what is decoded: its mean over 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -32,7 +32,10 @@ from convert.simulation.kernels import Decoder, Filter, Maximum, State, channels
 from convert.simulation.look_ahead import repairs, restarted
 from convert.simulation.typed import behind_memory, in_type, prepared
 
-__all__ = ["Run"]
+__all__ = ["Kept", "Run", "needed"]
+
+Kept = Planes | Tensor
+"""The spikes of a population in a block of steps: planes, or (steps, batch, *shape)."""
 
 
 @dataclass
@@ -49,6 +52,8 @@ class Run:
         What the events engine takes over.
     trial : bool
         Whether this is the look-ahead of another run: populations are repaired one after the other, in one block.
+    given : mapping
+        Population -> what an earlier run has `kept` of it. It is not run again, nor is what is before it alone.
     """
 
     network: SpikingNetwork
@@ -59,6 +64,7 @@ class Run:
     device: str
     plan: Plan | None
     trial: bool = False
+    given: Mapping[str, Sequence[Kept]] = field(default_factory=dict)
     graph: Graph = field(init=False)
     populations: dict[str, Population] = field(default_factory=dict)
     filters: dict[str, Filter | Decoder] = field(default_factory=dict)
@@ -73,6 +79,9 @@ class Run:
     """Population -> potentials to start from, sample by sample, that a look-ahead has found; of all samples."""
     spent: dict[str, Tensor] = field(default_factory=dict)
     """Population -> (*shape): spikes that it took to find them."""
+    kept: dict[str, list[Kept]] = field(default_factory=dict)
+    """Population -> its spikes, block by block, of those that were entered here before the run."""
+    blocks: int = 0
 
     def __post_init__(self) -> None:
         """Compute what does not depend on time."""
@@ -81,6 +90,8 @@ class Run:
         self.decodes = self.network.code == "differential"
         self.poisson = self.network.input_code == "poisson"
         self.pools = behind_memory(self.graph, set(self.network.sites))
+        self.needed = needed(self.graph, self.given)
+        self.firing = self.needed & set(self.network.sites)
         self.static = self._static_values()
         self.trains = self._trains() if self.poisson else None
         if self.network.look_ahead and not self.trial:
@@ -110,30 +121,36 @@ class Run:
             return known
         known[self.graph.input.name] = channels_last(constant_current(self.x).to(self.device))
         for node in self.graph.nodes[1:]:
-            if node.name not in self.network.sites and all(name in known for name in node.inputs):
+            wanted = node.name in self.needed and node.name not in self.network.sites
+            if wanted and all(name in known for name in node.inputs):
                 known[node.name] = apply(in_type(node, torch.float64).op, *(known[name] for name in node.inputs))
         return known
 
     @cached_property
     def rest(self) -> dict[str, Tensor]:
-        """Every node's value while nobody fires."""
+        """The value of every node that is needed while nobody fires."""
         known = dict(self.static)
         batch = len(self.x)
         for node in self.graph:
-            if node.name not in known:
-                silent = node.name in self.network.sites or isinstance(node.op, ir.Input)
-                zeros = torch.zeros((batch, *node.shape), dtype=torch.float64, device=self.device)
-                inputs = [known[name] for name in node.inputs]
-                known[node.name] = zeros if silent else apply(in_type(node, torch.float64).op, *inputs)
+            if node.name not in known and (node.name in self.needed or node.name in self.given):
+                if node.name in self.network.sites or isinstance(node.op, ir.Input):
+                    known[node.name] = torch.zeros((batch, *node.shape), dtype=torch.float64, device=self.device)
+                else:
+                    inputs = [known[name] for name in node.inputs]
+                    known[node.name] = apply(in_type(node, torch.float64).op, *inputs)
         return known
 
     def fire(self, stop: int) -> _Block:
         """Run to step `stop`, for the spikes alone."""
         block = _Block(self, self.done, stop)
         for node in self.graph:
-            if node.name in self.network.sites:
+            if node.name in self.given:
+                block.take(node.name, self.given[node.name][self.blocks])
+            elif node.name in self.firing:
                 block.fire(node)
-        self.done = stop
+        for name, kept in self.kept.items():
+            kept.append(block.kept(name))
+        self.done, self.blocks = stop, self.blocks + 1
         return block
 
     def advance(self, stop: int) -> Tensor:
@@ -285,6 +302,21 @@ class _Block:
         self.run.note(node.name, spikes, site.neuron.signed)
         self.lanes["raw", node.name] = spikes
 
+    def take(self, name: str, kept: Kept) -> None:
+        """The spikes of a population that an earlier run has kept."""
+        if isinstance(kept, Planes):
+            self.planes[name, None] = kept
+        else:
+            self.lanes["raw", name] = kept.float()
+
+    def kept(self, name: str) -> Kept:
+        """The spikes of a population, in as little room as holds them."""
+        if (name, None) in self.planes:
+            return self.planes[name, None]
+        spikes = self.lanes["raw", name]
+        smaller = (spikes.to(kind) for kind in (torch.int8, torch.float16))
+        return next((small for small in smaller if torch.equal(small.to(spikes.dtype), spikes)), spikes)
+
     def _membrane_type(self, node: Node, initial: Tensor, inexact: bool) -> torch.dtype:
         """float32 where no sum over the whole run can leave it."""
         source = self.run.carried[node.inputs[0]]
@@ -360,3 +392,14 @@ class _Block:
     def expanded(self, value: Tensor) -> Tensor:
         """`value` for every step of the block."""
         return value if value.shape[0] == self.steps else value.expand(self.steps, *value.shape[1:])
+
+
+def needed(graph: Graph, given: Collection[str] = ()) -> set[str]:
+    """The nodes that have to be computed for the output where the spikes of `given` are known."""
+    waiting, seen = [graph.output], set[str]()
+    while waiting:
+        name = waiting.pop()
+        if name not in seen and name not in given:
+            seen.add(name)
+            waiting += graph[name].inputs
+    return seen

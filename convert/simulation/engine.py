@@ -9,7 +9,7 @@ float64.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache, partial
@@ -22,13 +22,16 @@ from torch import Tensor
 from convert.errors import ConfigError, GraphError
 from convert.graph import ir
 from convert.network import SpikingNetwork
-from convert.simulation.blocks import Run
+from convert.simulation.blocks import Run, needed
 from convert.simulation.events.library import kernel
 from convert.simulation.events.plan import Plan, plan_of
 from convert.simulation.results import Exits, Simulation, check_request, read_out
 from convert.simulation.typed import prepared
 
-__all__ = ["ENGINES", "batch_within", "engines_of", "kernel_is_missing", "simulate", "simulate_until", "spike_counts"]
+__all__ = [
+    "ENGINES", "batch_within", "engines_of", "kernel_is_missing", "ready", "shared", "shares", "simulate",
+    "simulate_until", "stop_of",
+]  # fmt: skip
 
 ENGINES = ("auto", "dense", "events")
 """By events wherever the kernel was built and can; by dense layers; by events, or not at all."""
@@ -80,13 +83,13 @@ def simulate(
         A quantum other than 1: the types in which sums are exact are chosen for weight-normalised networks.
     """
     kept = check_request(network, x, steps, None if record is None else tuple(record))
-    plan = _ready(network, engine, device)
+    plan = ready(network, engine, device)
     numbers = range(len(x)) if samples is None else samples
 
     def part(begin: int, end: int) -> Simulation:
         return _simulate(Run(network, x[begin:end], steps, seed, numbers[begin:end], device, plan), kept)
 
-    return _joined(_shared(part, _shares(network, plan, len(x), device)))
+    return _joined(shared(part, shares(network, plan, len(x), device)))
 
 
 def _simulate(run: Run, kept: tuple[int, ...]) -> Simulation:
@@ -94,7 +97,7 @@ def _simulate(run: Run, kept: tuple[int, ...]) -> Simulation:
     totals: list[Tensor] = []
     spikes: dict[str, list[Tensor]] = {}
     while run.done < run.steps:
-        totals.append(run.advance(_stop(run, *kept)))
+        totals.append(run.advance(stop_of(run, *kept)))
         if run.done in kept:
             for name, fired in run.fired().items():
                 spikes.setdefault(name, []).append(fired)
@@ -103,46 +106,11 @@ def _simulate(run: Run, kept: tuple[int, ...]) -> Simulation:
     return Simulation(output, stacked, run.counted(), kept, run.network.dt_s)
 
 
-def _stop(run: Run, *asked: int) -> int:
+def stop_of(run: Run, *asked: int) -> int:
     """The end of the next block: none goes past one of the steps asked for."""
     return min(
         run.steps, run.done + (_BLOCK if run.plan is None else _EVENTS_BLOCK), *(s for s in asked if s > run.done)
     )
-
-
-def spike_counts(
-    network: SpikingNetwork,
-    x: Tensor,
-    steps: int,
-    seed: int = 0,
-    samples: Sequence[int] | None = None,
-    device: str = "cpu",
-    engine: str = "auto",
-) -> dict[str, Tensor]:
-    """The `counts` of `simulate`, without its output at every step: that of a hidden layer takes much room and time.
-
-    Returns
-    -------
-    dict
-        Node -> (batch, *shape): sum of the spikes' values of every neuron after the last step.
-
-    Raises
-    ------
-    ConfigError, InputShapeError, GraphError
-        As `simulate`.
-    """
-    check_request(network, x, steps, None)
-    plan = _ready(network, engine, device)
-    numbers = range(len(x)) if samples is None else samples
-
-    def part(begin: int, end: int) -> dict[str, Tensor]:
-        run = Run(network, x[begin:end], steps, seed, numbers[begin:end], device, plan)
-        while run.done < run.steps:
-            run.fire(_stop(run))
-        return run.counted()
-
-    parts = _shared(part, _shares(network, plan, len(x), device))
-    return {name: torch.cat([counts[name] for counts in parts]) for name in parts[0]}
 
 
 def simulate_until(
@@ -183,7 +151,7 @@ def simulate_until(
     check_request(network, x, steps, None)
     if every < 1:
         raise ConfigError(f"every: got {every}; expected at least 1 step between questions")
-    plan = _ready(network, engine, device)
+    plan = ready(network, engine, device)
     numbers = range(len(x)) if samples is None else samples
 
     def part(begin: int, end: int) -> Exits:
@@ -191,7 +159,7 @@ def simulate_until(
             Run(network, x[begin:end], steps, seed, numbers[begin:end], device, plan), finished, every, counted
         )
 
-    parts = _shared(part, _shares(network, plan, len(x), device))
+    parts = shared(part, shares(network, plan, len(x), device))
     return Exits(
         torch.cat([p.output for p in parts]),
         torch.cat([p.steps for p in parts]),
@@ -238,8 +206,11 @@ def _last_steps(
     return found
 
 
-def _ready(network: SpikingNetwork, engine: str, device: str) -> Plan | None:
-    """What the events engine takes over, None where all is dense; with all that is made once for a network."""
+def ready(network: SpikingNetwork, engine: str, device: str, given: Collection[str] = ()) -> Plan | None:
+    """What the events engine takes over, None where all is dense; with all that is made once for a network.
+
+    `given` are populations that will not be run.
+    """
     if other := [name for name, site in network.sites.items() if not bool((site.quantum == 1).all())]:
         raise GraphError(
             f"{', '.join(other)}: quantum other than 1; the engine runs weight-normalised networks: "
@@ -247,7 +218,7 @@ def _ready(network: SpikingNetwork, engine: str, device: str) -> Plan | None:
         )
     plan = _plan(network, engine, device)
     prepared(network, device)
-    for name in network.sites:
+    for name in needed(network.graph, given) & set(network.sites):
         if plan is not None:
             plan.population(name)
     return plan
@@ -265,7 +236,7 @@ def _plan(network: SpikingNetwork, engine: str, device: str) -> Plan | None:
     return plan
 
 
-def _shares(network: SpikingNetwork, plan: Plan | None, batch: int, device: str) -> list[tuple[int, int]]:
+def shares(network: SpikingNetwork, plan: Plan | None, batch: int, device: str) -> list[tuple[int, int]]:
     """The samples of each thread: as many threads as torch is told to use, where samples do not depend on each other.
 
     In a hybrid network they do, by rounding: a matrix product may add in another order in another batch. Where the
@@ -278,7 +249,7 @@ def _shares(network: SpikingNetwork, plan: Plan | None, batch: int, device: str)
     return list(pairwise([batch * i // count for i in range(count + 1)]))
 
 
-def _shared(part: Callable[[int, int], T], shares: Sequence[tuple[int, int]]) -> list[T]:
+def shared(part: Callable[[int, int], T], shares: Sequence[tuple[int, int]]) -> list[T]:
     """`part` of every share, each in a thread of its own in which torch uses one."""
 
     def alone(begin: int, end: int) -> T:

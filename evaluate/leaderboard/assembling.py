@@ -6,6 +6,7 @@ nobody measured here. Each measured number is also a metric, named after what it
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -39,8 +40,10 @@ _METHOD = (
     "The spikes of other converters stand in our counts in the place of those of a plain IF network of ours. Where "
     "their neurons stand elsewhere in the network, energy is unmeasured. Their neurons ran step by step; python -m "
     "evaluate bench times each in its fastest mode.",
-    "Time is the simulation's over that of the original's forward pass, both in batches, once and not repeated: an "
-    "order of magnitude. Memory is the most that was resident beyond what was there before.",
+    "Time is the simulation's over that of the original's forward pass, both in batches, on one thread, once and not "
+    "repeated, with other measurements beside it: an order of magnitude. Memory is the most that was resident beyond "
+    "what was there before.",
+    "What died, or was not finished within the time allowed, has no figures and says so.",
 )
 
 
@@ -57,9 +60,14 @@ def assemble_leaderboard(request: LeaderboardRequest, cells: Sequence[Cell], ask
         curves={"cells": _compared(cells), "published": published_record()},
         layers=(),
         assumptions={"method": list(_METHOD), "methods": _methods(request.methods)},
-        environment=environ | {"peers": {name: peer_version(name) for name in sorted(peers)}},
+        environment=environ | {"peers": {name: peer_version(name) for name in sorted(peers)}, "cpu_s": _cpu_s(cells)},
         notes=tuple(notes),
     )
+
+
+def _cpu_s(cells: Sequence[Cell]) -> float:
+    """Processor seconds of all measurements; what did not finish is not among them."""
+    return round(math.fsum(cell.get("cpu_s", 0.0) for cell in cells), 1)
 
 
 def _methods(names: Sequence[str]) -> list[dict[str, str]]:

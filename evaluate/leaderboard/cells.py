@@ -10,7 +10,7 @@ import zoo
 from convert.recipes import RECIPES
 from evaluate.contenders.methods import METHODS
 from evaluate.contenders.peers import peer_version
-from evaluate.environment import environment
+from evaluate.environment import code_version
 from evaluate.leaderboard.request import LeaderboardRequest
 from evaluate.records import content_hash, write_atomically
 
@@ -32,7 +32,7 @@ class Cells:
 
     def __init__(self, folder: Path, request: LeaderboardRequest) -> None:
         self.folder, self.request = folder / "cells", request
-        self.software = environment()["packages"] | {"git": environment()["git"]}
+        self.software = code_version()
         self.weights = {name: zoo.load(name).sha256 for name in request.networks}
         self.folder.mkdir(parents=True, exist_ok=True)
 
@@ -46,13 +46,15 @@ class Cells:
             "version": peer and peer_version(peer.distribution), "software": self.software,
         })[:20]  # fmt: skip
 
-    def read(self, network: str, method: str, steps: int) -> Cell | None:
-        """The cell, None where it is not there or cannot be read."""
+    def read(self, network: str, method: str, steps: int, limit_s: float | None = None) -> Cell | None:
+        """The cell, None where it is not there, cannot be read, or was given up after less than `limit_s`."""
         try:
             found = json.loads(self._path(network, method, steps).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return None
-        return found if isinstance(found, dict) and found.get("schema") == SCHEMA else None
+        if not isinstance(found, dict) or found.get("schema") != SCHEMA:
+            return None
+        return None if "late_s" in found and (limit_s is None or found["late_s"] < limit_s) else found
 
     def write(self, cell: Cell) -> None:
         """Keep `cell`."""

@@ -23,7 +23,7 @@ from evaluate.contenders.methods import METHODS, Method
 from evaluate.contenders.peers import peer_version
 from evaluate.contenders.stepped import Recorded, run_stepped
 from evaluate.errors import PeerError
-from evaluate.job import Prepared, Report, Request, prepare
+from evaluate.job import Prepared, Report, Request, Shared, prepare
 from evaluate.leaderboard.cells import Cell
 from evaluate.leaderboard.ours import cell_of
 from evaluate.leaderboard.request import LeaderboardRequest, Unit
@@ -36,28 +36,34 @@ _LONGEST = 300
 _ELSEWHERE = ("synops", "energy_j", "energy_by_model_j")
 
 
-def measure_peer(unit: Unit, asked: LeaderboardRequest, report: Report) -> list[Cell]:
-    """A cell for each number of steps; what the converter raises is its result."""
+def measure_peer(unit: Unit, asked: LeaderboardRequest, report: Report, shared: Shared) -> list[Cell]:
+    """A cell for each number of steps; what the converter raises is its result.
+
+    Parameters
+    ----------
+    shared : Shared
+        Of the network of `unit`, for all units of it.
+    """
     method = METHODS[unit.method]
     named = {"network": unit.network, "method": unit.method, "kind": "peer",
              "version": f"{method.distribution} {peer_version(method.distribution)}"}  # fmt: skip
     plain = ConvertConfig(neuron="if", rule="percentile", granularity="layer", potential_steps=0, hybrid=True)
     request = Request(f"zoo:{unit.network}", plain, steps=unit.steps, limit=asked.limit, seed=asked.seed,
                       calibration_samples=asked.calibration_samples)  # fmt: skip
-    prepared = prepare(request, report)
+    prepared = prepare(request, report, shared)
     try:
         with watched() as peak:
             found, convert_s = _run(unit, method, prepared, report)
     except Exception as error:  # whatever their software raises is their answer
         return [{**named, "steps": t, **_refusal(error)} for t in unit.steps]
-    shared: dict[str, Any] = {
+    made: dict[str, Any] = {
         "largest": found.largest, "convert_s": convert_s, "simulated_samples": 0,
         "calibration_samples": len(_calibration(prepared)) if method.calibrates else 0,
         "time_ratio": found.seconds / len(prepared.inputs.x) / ann_seconds(unit.network, asked.limit),
         "peak_bytes": peak.bytes, "note": method.source,
     }  # fmt: skip
     ann = measure(prepared.conversion, prepared.inputs.x, (1,), asked=prepared.asked)
-    return [{**named, "steps": t, **_cell(prepared, ann, found, i, t), **_scaled(shared, t, unit.steps[-1])}
+    return [{**named, "steps": t, **_cell(prepared, ann, found, i, t), **_scaled(made, t, unit.steps[-1])}
             for i, t in enumerate(unit.steps)]  # fmt: skip
 
 
@@ -68,9 +74,9 @@ def _refusal(error: Exception) -> dict[str, Any]:
             "silent": isinstance(error, PeerError)}  # fmt: skip
 
 
-def _scaled(shared: dict[str, Any], steps: int, most: int) -> dict[str, Any]:
+def _scaled(made: dict[str, Any], steps: int, most: int) -> dict[str, Any]:
     """All numbers of steps came from one run: its time is shared among its steps, evenly."""
-    return {**shared, "time_ratio": shared["time_ratio"] * steps / most}
+    return {**made, "time_ratio": made["time_ratio"] * steps / most}
 
 
 def _calibration(prepared: Prepared) -> Tensor:

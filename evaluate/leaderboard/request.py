@@ -13,12 +13,17 @@ from evaluate.contenders.methods import METHODS
 from evaluate.contenders.peers import peer_version
 from evaluate.errors import LeaderboardError
 
-__all__ = ["DEFAULT_STEPS", "SMALL", "LeaderboardRequest", "Unit", "chosen_methods", "installed_methods"]
+__all__ = [
+    "DEFAULT_STEPS", "OWN_STEPS", "SMALL", "LeaderboardRequest", "Unit", "chosen_methods", "installed_methods",
+]  # fmt: skip
 
 DEFAULT_STEPS = (4, 8, 16, 32)
 
 MOST_DIGITS = 8
 """Steps of a period beyond which radix-coded networks are left out: more digits than any weight here resolves."""
+
+OWN_STEPS = {"exact": "exact_levels", "radix": "radix_bits"}
+"""Recipes whose networks have a number of steps of their own, and the option that T stands for."""
 
 SMALL: dict[str, Any] = {
     "networks": ("digits-relu", "digits-tanh"), "methods": ("seed", "best-onebit", "rueckauer2017", "multi-threshold"),
@@ -29,7 +34,7 @@ SMALL: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Unit:
-    """What is measured in one go: a recipe for its number of steps, or a peer, whose network serves all of them."""
+    """What is measured in one go: one network, made by a recipe or a peer, at all numbers of steps that it serves."""
 
     network: str
     method: str
@@ -88,6 +93,8 @@ class LeaderboardRequest:
             if peer_version(name) is None:
                 wrong.append(f"--methods: {name} is not installed; pip install '.[peers]', in an environment without "
                              "the extra nir")  # fmt: skip
+        if not wrong and not list(self.units()):
+            wrong.append(f"--steps: got {self.steps} for radix alone; expected {MOST_DIGITS} or fewer digits")
         if wrong:
             raise LeaderboardError("\n".join(wrong))
 
@@ -96,14 +103,23 @@ class LeaderboardRequest:
         return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items() if k != "command"}
 
     def units(self) -> Iterator[Unit]:
-        """In the order of the page."""
+        """In the order of the page: network by network, since what a network's methods share is kept meanwhile."""
         for network in self.networks:
             for method in self.methods:
                 if method in METHODS:
                     yield Unit(network, method, self.steps)
                 else:
                     most = MOST_DIGITS if method == "radix" else max(self.steps)
-                    yield from (Unit(network, method, (t,)) for t in self.steps if t <= most)
+                    yield from _of_recipe(network, method, tuple(t for t in self.steps if t <= most))
+
+
+def _of_recipe(network: str, method: str, steps: tuple[int, ...]) -> Iterator[Unit]:
+    """One unit for each network that the recipe makes: few recipes fit one to every number of steps."""
+    alike: dict[str, list[int]] = {}
+    for t in steps:
+        own = t if method in OWN_STEPS else 0
+        alike.setdefault(repr((RECIPES[method].config(t), own)), []).append(t)
+    yield from (Unit(network, method, tuple(several)) for several in alike.values())
 
 
 def installed_methods() -> tuple[str, ...]:

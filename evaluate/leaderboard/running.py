@@ -1,25 +1,49 @@
-"""make_leaderboard(): unit after unit, each result on disk at once; those that are there already are left out."""
+"""make_leaderboard(): unit by unit, each result on disk at once; those that are there already are left out."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any, Protocol
 
 import zoo
 from evaluate.contenders.methods import METHODS
 from evaluate.errors import LeaderboardError, RunFileError
-from evaluate.job import Report
+from evaluate.isolation import Progress
 from evaluate.leaderboard.assembling import assemble_leaderboard
 from evaluate.leaderboard.cells import Cell, Cells
-from evaluate.leaderboard.ours import measure_ours
-from evaluate.leaderboard.peers import measure_peer
 from evaluate.leaderboard.request import LeaderboardRequest, Unit
+from evaluate.leaderboard.worker import Measurer
 from evaluate.records import LEADERBOARD, Run, read_run, write_run
+from evaluate.suites.pools import Begin, Here, Outcome
 
-__all__ = ["Begin", "claim", "make_leaderboard"]
+__all__ = ["Pool", "UnitQuestion", "Watch", "claim", "make_leaderboard", "workers"]
 
-Begin = Callable[[int, int, Unit], Report]
-"""Called with the units done, how many there are, and the one that begins; what it returns is told of its progress."""
+_WORKER = "evaluate.leaderboard.worker"
+
+Place = tuple[str, str, int]
+"""Network, method, steps."""
+
+
+class Pool(Protocol):
+    """Measures units, as `evaluate.suites.pools.Pool` answers questions."""
+
+    def outcomes(self, questions: Sequence[UnitQuestion], begin: Begin) -> Iterator[tuple[int, Outcome]]:
+        """Every unit once, by its number, in the order in which they end."""
+
+
+class Watch(Protocol):
+    """Is told how it goes on."""
+
+    def known(self, cells: int, of: int) -> None:
+        """So many cells are on disk."""
+
+    def begin(self, number: int, label: str) -> Progress:
+        """A unit begins."""
+
+    def end_unit(self, number: int, unit: Unit, failure: str) -> None:
+        """It has ended; `failure` says why it has no answer."""
 
 
 def claim(folder: Path) -> Path:
@@ -49,42 +73,93 @@ def _is_ours(folder: Path) -> bool:
         return False
 
 
-def make_leaderboard(
-    request: LeaderboardRequest,
-    path: Path,
-    begin: Begin = lambda done, total, unit: lambda stage, n, of: None,
-) -> Run:
+def make_leaderboard(request: LeaderboardRequest, path: Path, watch: Watch, pool: Pool | None = None) -> Run:
     """Measure what is not on disk yet, and write the run file to `path`; an interruption writes it as far as it goes.
+
+    Parameters
+    ----------
+    watch : Watch
+        Is told how it goes on.
+    pool : Pool, optional
+        Where units are measured, such as `workers`; by default in this process.
 
     Raises
     ------
     zoo.ZooError
         Weights or data are missing.
     LeaderboardError
-        A file cannot be written.
+        A file cannot be written, or a unit is refused as a whole.
     """
     for network in request.networks:
         zoo.open_dataset(zoo.load(network).data)  # a missing data set is said before hours of work, not after
     cells, units = Cells(path.parent, request), tuple(request.units())
-    rows: list[Cell] = []
+    limit_s = getattr(pool, "limit_s", None)
+    rows = {(unit.network, unit.method, t): cell for unit in units for t in unit.steps
+            if (cell := cells.read(unit.network, unit.method, t, limit_s)) is not None}  # fmt: skip
+    asked = [(unit.network, unit.method, t) for unit in units for t in unit.steps]
+    watch.known(len(rows), len(asked))
     try:
-        for done, unit in enumerate(units):
-            rows += _known_or_measured(unit, request, cells, begin(done, len(units), unit))
+        for cell in _measured(request, units, rows, watch, pool or _Here()):
+            rows[cell["network"], cell["method"], cell["steps"]] = cell
+            cells.write(cell)
     except OSError as error:
         raise LeaderboardError(f"--out: {path.parent} cannot be written ({error.strerror})") from error
     finally:
         if rows:
-            run = assemble_leaderboard(request, rows, sum(len(unit.steps) for unit in units))
+            run = assemble_leaderboard(request, [rows[place] for place in asked if place in rows], len(asked))
             write_run(run, path)
     return run
 
 
-def _known_or_measured(unit: Unit, request: LeaderboardRequest, cells: Cells, report: Report) -> list[Cell]:
-    known = [cells.read(unit.network, unit.method, steps) for steps in unit.steps]
-    found = [cell for cell in known if cell is not None]
-    if len(found) == len(unit.steps):
-        return found
-    found = (measure_peer if unit.method in METHODS else measure_ours)(unit, request, report)
-    for cell in found:
-        cells.write(cell)
-    return found
+def _measured(
+    request: LeaderboardRequest, units: Sequence[Unit], known: Collection[Place], watch: Watch, pool: Pool
+) -> Iterator[Cell]:
+    """The cells that are not known, in the order in which they come."""
+    questions = []
+    for unit in units:
+        if missing := tuple(t for t in unit.steps if (unit.network, unit.method, t) not in known):
+            questions.append(UnitQuestion(replace(unit, steps=missing), request))
+    for number, outcome in pool.outcomes(questions, lambda n: watch.begin(n, questions[n].unit.label)):
+        unit = questions[number].unit
+        if outcome.failure == "refused":
+            raise LeaderboardError(f"{unit.label}: {outcome.message}")
+        found = _without_answer(unit, outcome, pool) if outcome.answer is None else outcome.answer["cells"]
+        watch.end_unit(number, unit, outcome.message)
+        yield from found
+
+
+def _without_answer(unit: Unit, outcome: Outcome, pool: Pool) -> list[Cell]:
+    """What died, or took too long, is a result."""
+    kind = "peer" if unit.method in METHODS else "ours"
+    said: Cell = {"network": unit.network, "method": unit.method, "kind": kind, "refused": outcome.message}
+    if outcome.failure == "late":
+        said["late_s"] = getattr(pool, "limit_s", None)
+    return [{**said, "steps": t} for t in unit.steps]
+
+
+def workers(jobs: int, limit_s: float) -> Here:
+    """So many processes of one thread each; a unit that takes longer is not finished."""
+    return Here(jobs, 1, _WORKER, limit_s)
+
+
+@dataclass(frozen=True)
+class UnitQuestion:
+    """A unit of a leaderboard for a worker."""
+
+    unit: Unit
+    request: LeaderboardRequest
+    folder: None = None
+
+    def as_record(self) -> dict[str, Any]:
+        """Plain JSON."""
+        return {"unit": asdict(self.unit), "request": self.request.as_record()}
+
+
+class _Here:
+    """In this process: no other is started, and nothing ends a unit."""
+
+    def outcomes(self, questions: Sequence[UnitQuestion], begin: Begin) -> Iterator[tuple[int, Outcome]]:
+        """As `evaluate.suites.pools.Pool`."""
+        measurer = Measurer()
+        for number, question in enumerate(questions):
+            yield number, Outcome({"cells": measurer.measure(question.unit, question.request, begin(number))})

@@ -23,10 +23,21 @@ from evaluate.environment import code_version
 from evaluate.errors import EvaluateError, ProcessError, SuiteError
 from evaluate.isolation import Isolated, Progress, environment_with
 
-__all__ = ["Begin", "Cluster", "Here", "Outcome", "Pool", "Question", "ask_alone"]
+__all__ = ["Asked", "Begin", "Cluster", "Here", "Outcome", "Pool", "Question", "ask_alone"]
 
 _WORKER = "evaluate.suites.worker"
 _PATIENCE_S = 30.0
+
+
+class Asked(Protocol):
+    """What a worker is asked, and where it works."""
+
+    @property
+    def folder(self) -> str | None:
+        """The worker's folder; None: this one."""
+
+    def as_record(self) -> dict[str, Any]:
+        """Plain JSON."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +55,7 @@ class Question:
 
 @dataclass(frozen=True)
 class Outcome:
-    """An answer, or why there is none: ``refused`` by the program, or ``died`` with its process."""
+    """An answer, or why there is none: ``refused`` by the program, ``died`` with its process, or ``late``."""
 
     answer: dict[str, Any] | None
     failure: str = ""
@@ -62,24 +73,46 @@ class Pool(Protocol):
         """Every question once, by its number, in the order in which they end."""
 
 
-def _ask(process: Isolated, question: Question, progress: Progress = lambda what, done, total: None) -> Outcome:
+def _ask(
+    process: Isolated,
+    question: Asked,
+    progress: Progress = lambda what, done, total: None,
+    limit_s: float | None = None,
+) -> Outcome:
+    late = threading.Event()
+
+    def give_up() -> None:
+        late.set()
+        process.kill()
+
+    timer = None if limit_s is None else threading.Timer(limit_s, give_up)
     try:
+        if timer is not None:
+            timer.start()
         return Outcome(process.ask(question.as_record(), progress))
     except ProcessError as error:
+        if late.is_set():
+            return Outcome(None, "late", f"not finished in {limit_s:g} s")
         return Outcome(None, "died", str(error))
     except EvaluateError as error:
         return Outcome(None, "refused", str(error))
+    finally:
+        if timer is not None:
+            timer.cancel()
 
 
 @dataclass
 class Here:
     """Processes on this machine, `jobs` at a time, with so many threads each. They serve on; a dead one is replaced.
 
-    Leaving the context ends them, in the middle of a case too.
+    Leaving the context ends them, in the middle of a case too. `worker` is the module that they run; where there is a
+    `limit_s`, a question that takes longer has no answer.
     """
 
     jobs: int = 1
     threads: int = 1
+    worker: str = _WORKER
+    limit_s: float | None = None
     _all: set[Isolated] = field(default_factory=set)
     _idle: dict[str | None, list[Isolated]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -98,10 +131,10 @@ class Here:
             for process in (process for idle in self._idle.values() for process in idle):
                 process.close()
 
-    def outcomes(self, questions: Sequence[Question], begin: Begin) -> Iterator[tuple[int, Outcome]]:
+    def outcomes(self, questions: Sequence[Asked], begin: Begin) -> Iterator[tuple[int, Outcome]]:
         """As `Pool`."""
 
-        def answered(number: int, question: Question) -> tuple[int, Outcome]:
+        def answered(number: int, question: Asked) -> tuple[int, Outcome]:
             return number, self._answered(question, lambda: begin(number))
 
         calls = (delayed(answered)(number, question) for number, question in enumerate(questions))
@@ -110,14 +143,14 @@ class Here:
                         pre_dispatch="n_jobs")  # fmt: skip
         yield from pool(calls)
 
-    def _answered(self, question: Question, begin: Callable[[], Progress]) -> Outcome:
+    def _answered(self, question: Asked, begin: Callable[[], Progress]) -> Outcome:
         process = self._taken(question.folder)
         if process is None:
             return Outcome(None, "died", "the suite was interrupted")
         serves_on = False
         try:
-            outcome = _ask(process, question, begin())
-            serves_on = outcome.failure != "died"
+            outcome = _ask(process, question, begin(), self.limit_s)
+            serves_on = outcome.failure not in ("died", "late")
         finally:
             with self._lock:
                 if serves_on and not self._closing:
@@ -134,7 +167,9 @@ class Here:
                 return None
             if self._idle.get(folder):
                 return self._idle[folder].pop()
-            process = Isolated(_WORKER, environment_with(self.threads, os.environ), Path(folder) if folder else None)
+            process = Isolated(
+                self.worker, environment_with(self.threads, os.environ), Path(folder) if folder else None
+            )
             self._all.add(process)
             return process
 

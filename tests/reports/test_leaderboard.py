@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,21 @@ def test_no_point_is_better_than_the_front(points: list[tuple[int, int]]) -> Non
 
     assert not any(beats(a, b) for a in rows for b in on)
     assert all(any(beats(b, a) or (accuracy(a), ENERGY.of(a)) == (accuracy(b), ENERGY.of(b)) for b in on) for a in rows)
+
+
+def test_the_overview_has_the_best_of_each_group(run: Run) -> None:
+    graded = cell("graded", 4, 0.94, 1e-7, payload_bits=3.0)
+    other = [
+        {**each, "network": "other"} for each in (*CELLS, graded, cell("lazy", 4, 0.94, 2e-7, spikes_per_neuron=0.1))
+    ]
+    whole = replace(run, curves={"cells": [*CELLS, *other]})
+    tops = {title: [row and row["method"] for row in tops] for title, tops in board(whole).tops("other")}
+    assert tops == {"ours": ["lazy", "good"], "ours, one bit a step": ["lazy", "good"], "others": ["theirs", None]}
+    page = re.sub(" +", " ", leaderboard_page(whole))
+    assert "| other | ours | 94.0 lazy | 95.0 good |" in page and "| net | others | 93.0 theirs |" in page
+    assert "The best of each column" in leaderboard_html(whole) and "The best of each column" not in leaderboard_html(
+        run
+    )
 
 
 def test_the_page_marks_the_best_and_what_is_not_told_from_it(run: Run) -> None:

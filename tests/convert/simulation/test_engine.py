@@ -17,7 +17,7 @@ from convert.normalisation.bounds import bounded_thresholds
 from convert.normalisation.calibration import calibrate_potentials
 from convert.normalisation.scaling import normalise
 from convert.simulation import blocks, engine
-from convert.simulation.engine import batch_within, simulate, spike_counts
+from convert.simulation.engine import batch_within, simulate
 from convert.simulation.kernels import scan
 from convert.simulation.reference import simulate_reference
 from tests.oracles.conversions import converted, folded, neurons
@@ -136,19 +136,6 @@ def test_the_number_of_threads_does_not_matter(name, neuron):
     assert torch.get_num_threads() == 2  # what the caller had set
     assert_same(one, two)
     assert_same(two, simulate(network, x, 40))
-
-
-@pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.parametrize("name", ["mlp", "conv norm average", "max pool", "residual", "tanh"])
-@pytest.mark.parametrize("how", ["dense", "auto"])
-def test_spike_counts_are_those_of_a_simulation(name, how, threads):
-    network, x = converted(name, "seed")
-    torch.set_num_threads(threads)
-    whole = simulate(network, x, 40, engine=how).counts
-    counts = spike_counts(network, x, 40, engine=how)
-    assert counts.keys() == whole.keys()
-    for site, value in counts.items():
-        assert torch.equal(value, whole[site]), site
 
 
 def test_recorded_steps_are_sorted_prefixes_of_one_run():

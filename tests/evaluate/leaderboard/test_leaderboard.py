@@ -18,10 +18,10 @@ from evaluate.contenders.peers import peer_version
 from evaluate.contenders.stepped import Stepped
 from evaluate.errors import ConstantsError, LeaderboardError, PeerError
 from evaluate.job import Request, perform
-from evaluate.leaderboard import running
+from evaluate.leaderboard import worker
 from evaluate.leaderboard.published import published_record
 from evaluate.leaderboard.request import LeaderboardRequest, Unit
-from evaluate.leaderboard.running import claim, make_leaderboard
+from evaluate.leaderboard.running import claim, make_leaderboard, workers
 from evaluate.records import Run, read_run
 
 QUICK: dict[str, Any] = {"steps": (2, 8), "limit": 30, "calibration_samples": 30}
@@ -69,9 +69,20 @@ def peers(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(METHODS, name, Method("torch", make, name))
 
 
+class Silent:
+    """Nobody watches."""
+
+    def known(self, cells: int, of: int) -> None: ...
+
+    def begin(self, number: int, label: str) -> Callable[[str, int, int], None]:
+        return lambda what, done, total: None
+
+    def end_unit(self, number: int, unit: Unit, failure: str) -> None: ...
+
+
 def made(folder: Path, *methods: str, networks: tuple[str, ...] = ("digits-relu",), **options: Any) -> Run:
     request = LeaderboardRequest(networks, methods, **{**QUICK, **options})
-    return make_leaderboard(request, claim(folder))
+    return make_leaderboard(request, claim(folder), Silent())
 
 
 def rows(run: Run, method: str) -> list[dict[str, Any]]:
@@ -101,14 +112,14 @@ def test_refusals_and_silence_are_results(tmp_path: Path) -> None:
 def test_what_is_on_disk_is_not_measured_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = made(tmp_path, "rueckauer2017")
     asked: list[Unit] = []
-    measure: Callable[..., Any] = running.measure_ours
-    monkeypatch.setattr(running, "measure_ours", lambda unit, *rest: (asked.append(unit), measure(unit, *rest))[1])
+    measure: Callable[..., Any] = worker.measure_ours
+    monkeypatch.setattr(worker, "measure_ours", lambda unit, *rest: (asked.append(unit), measure(unit, *rest))[1])
     again = made(tmp_path, "rueckauer2017")
     assert not asked and again.curves == first.curves and again.metrics == first.metrics
     made(tmp_path, "rueckauer2017", steps=(2, 4, 8))
     assert [unit.steps for unit in asked] == [(4,)], "a larger leaderboard takes over what a smaller one has measured"
     made(tmp_path, "rueckauer2017", limit=20)
-    assert len(asked) == 3, "other samples are other results"
+    assert [unit.steps for unit in asked[1:]] == [(2, 8)], "other samples are other results; one network serves both T"
     next((tmp_path / "cells").glob("*.T2.*.json")).write_text("{")
     for path in (tmp_path / "cells").glob("*.T8.*.json"):
         path.unlink()
@@ -116,16 +127,16 @@ def test_what_is_on_disk_is_not_measured_again(tmp_path: Path, monkeypatch: pyte
 
 
 def test_an_interruption_keeps_what_is_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    measure: Callable[..., Any] = running.measure_ours
+    measure: Callable[..., Any] = worker.measure_ours
 
     def interrupted(unit: Unit, *rest: Any) -> Any:
         if unit.steps == (8,):
             raise KeyboardInterrupt
         return measure(unit, *rest)
 
-    monkeypatch.setattr(running, "measure_ours", interrupted)
+    monkeypatch.setattr(worker, "measure_ours", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        made(tmp_path, "rueckauer2017")
+        made(tmp_path, "li2021-light")
     run = read_run(tmp_path)
     assert len(run.curves["cells"]) == 1 and run.notes == ("Unfinished: 1 of 2 cells were measured.",)
 
@@ -143,6 +154,38 @@ def test_the_best_of_a_column_is_marked_and_numbers_are_metrics(tmp_path: Path) 
     assert read_run(tmp_path).to_json() == run.to_json()
 
 
+def test_workers_give_the_same_cells_and_what_takes_too_long_is_a_result(tmp_path: Path) -> None:
+    methods = ("li2021-light", "rueckauer2017")
+    alone = made(tmp_path / "alone", *methods)
+    request = LeaderboardRequest(("digits-relu",), methods, **QUICK)
+    with workers(1, 300) as pool:
+        shared = make_leaderboard(request, claim(tmp_path / "shared"), Silent(), pool)
+    clock = {"convert_s", "time_ratio", "peak_bytes", "cpu_s"}
+    assert [{k: v for k, v in cell.items() if k not in clock} for cell in shared.curves["cells"]] == [
+        {k: v for k, v in cell.items() if k not in clock} for cell in alone.curves["cells"]
+    ]
+    assert shared.environment["cpu_s"] == pytest.approx(sum(cell["cpu_s"] for cell in shared.curves["cells"]), abs=0.1)
+    request = LeaderboardRequest(("digits-relu",), ("rueckauer2017",), **QUICK)
+    with workers(1, 0.01) as pool:
+        late = make_leaderboard(request, claim(tmp_path / "late"), Silent(), pool).curves["cells"]
+        assert make_leaderboard(request, claim(tmp_path / "late"), Silent(), pool).curves["cells"] == late
+    assert {cell["refused"] for cell in late} == {"not finished in 0.01 s"} and len(late) == 2
+    assert not any("refused" in cell for cell in made(tmp_path / "late", "rueckauer2017").curves["cells"]), (
+        "more patience"
+    )
+
+
+def test_a_recipe_that_fits_nothing_to_t_is_one_unit_and_reads_the_same_at_each(tmp_path: Path) -> None:
+    request = LeaderboardRequest(("digits-relu",), ("seed", "bu2025-ltb", "exact", "radix"), (4, 8, 16))
+    steps = {m: [u.steps for u in request.units() if u.method == m] for m in request.methods}
+    assert steps["bu2025-ltb"] == [(4, 8, 16)] and steps["seed"] == steps["exact"] == [(4,), (8,), (16,)]
+    assert steps["radix"] == [(4,), (8,)]
+    together = rows(made(tmp_path / "together", "diehl2015"), "diehl2015")
+    alone = rows(made(tmp_path / "alone", "diehl2015", steps=(2,)), "diehl2015")
+    for name in ("accuracy", "agreement", "spikes_per_neuron", "synops", "energy_j", "latency_steps", "steps_run"):
+        assert together[0][name] == alone[0][name], name
+
+
 @pytest.mark.parametrize(
     "changes, message",
     [
@@ -153,6 +196,7 @@ def test_the_best_of_a_column_is_marked_and_numbers_are_metrics(tmp_path: Path) 
         ({"steps": ()}, "--steps: got"),
         ({"limit": 0}, "--limit: got 0"),
         ({"seed": -1}, "--seed: got -1"),
+        ({"methods": ("radix",), "steps": (16,)}, "for radix alone"),
     ],
 )
 def test_what_cannot_be_is_refused_at_once(changes: dict[str, Any], message: str) -> None:
