@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from zoo.errors import DatasetError
 from zoo.idx import IdxFile, idx_file, read_idx, sizes_of
@@ -142,10 +143,11 @@ def open_mnist(spec: Spec, data_dir: str | Path | None = None) -> Dataset:
     family, folder = _emnist(spec) if spec.kind == "emnist" else (_FAMILIES[spec.kind], spec.rest)
     home = find(spec.text, family.title, family.layouts, partial(_missing, family), family.get_it, folder, data_dir)
     counts = [count or sizes_of(_file(family, home, stem, 0))[0] for stem, count in _by_stem(family)]
+    read = partial(_read, family, home, prepared)
     as_in_file = " (as in the file, transposed)" if spec.kind == "emnist" else ""
     return published(
         spec.text, spec.kind, (1, 28, 28), dict(zip(("train", "test"), counts, strict=True)),
-        partial(_read, family, home, prepared), classes=len(family.class_names), class_names=family.class_names,
+        read, pick=read, classes=len(family.class_names), class_names=family.class_names,
         note=f"pixels divided by 255{as_in_file}{prepared.norm_words}", place=str(home),
     )  # fmt: skip
 
@@ -183,7 +185,7 @@ def _file(family: _Family, folder: Path, stem: str, which: int) -> IdxFile:
     return IdxFile(path, sizes, family.get_it, family.hashes.get(name, ()))
 
 
-def _read(family: _Family, home: Path, prepared: Preparation, split: str) -> Samples:
+def _read(family: _Family, home: Path, prepared: Preparation, split: str, at: Tensor | None = None) -> Samples:
     stem = family.stems[split == "test"]
     images, labels = _file(family, home, stem, 0), _file(family, home, stem, 1)
     (x, about_x), (y, about_y) = read_idx(images), read_idx(labels)
@@ -192,5 +194,7 @@ def _read(family: _Family, home: Path, prepared: Preparation, split: str) -> Sam
             f"{labels.path}: {len(y)} labels up to {int(y.max())} for {len(x)} images; expected one for each, from 0 "
             f"to {len(family.class_names) - 1}\n{family.get_it}"
         )
+    if at is not None:  # bytes take a quarter of the room of the pixels that they become
+        x, y = x[at.numpy()], y[at.numpy()]
     pixels = torch.from_numpy(x.astype(np.float32)).div_(255.0).unsqueeze(1)
     return Samples(prepared.apply(pixels), torch.from_numpy(y.astype(np.int64)), split, f"{about_x}; {about_y}")
