@@ -45,7 +45,7 @@ _EVENTS_BLOCK = 32
 """The same where spikes are bits."""
 
 _EXIT_BLOCK = 8
-"""The same where samples leave at the end of a block: fewer steps in vain, and more blocks."""
+"""The first of them where samples leave at the end of a block: fewer steps in vain, and more blocks."""
 
 
 def simulate(
@@ -175,7 +175,8 @@ def _until(run: Run, finished: Callable[[Tensor, int], Tensor], every: int, coun
     past: list[Tensor] = []
     found: dict[str, Tensor] = {}
     while len(present):
-        begin, block = run.done, run.fire(min(run.steps, run.done + _EXIT_BLOCK))
+        length = min(max(_EXIT_BLOCK, run.done), _EVENTS_BLOCK)  # who has not left in t steps stays for some t more
+        begin, block = run.done, run.fire(min(run.steps, run.done + length))
         past.append(run.read(block))
         said = read_out(torch.cat(past), run.network)
         last = _last_steps(said, range(begin + 1, run.done + 1), finished, every, run.steps)
