@@ -237,9 +237,10 @@ def test_samples_of_another_shape_are_refused(run):
         run(converted("mlp")[0], torch.zeros(2, 7), 5)
 
 
-def test_a_batch_fits_the_memory_it_is_given():
-    network, _ = converted("tanh")  # its widest node holds 12 values
-    one = 12 * 16 * 4 * 8
+@pytest.mark.parametrize(("name", "values"), [("tanh", 49), ("relu6", 4 * 12)])
+def test_a_batch_fits_the_memory_it_is_given(name, values):
+    network, _ = converted(name)  # of tanh the nodes hold 49 values in all; of relu6 35, the widest 12
+    one = values * 16 * 8
     assert [batch_within(network, n, "dense") for n in (0, one, 10 * one, 10 * one + 1)] == [1, 1, 10, 10]
 
 
