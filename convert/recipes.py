@@ -14,7 +14,7 @@ from typing import Any
 from convert.config import ConvertConfig
 from convert.errors import ConfigError
 
-__all__ = ["RECIPES", "Recipe", "recipe"]
+__all__ = ["OWN_STEPS", "RECIPES", "Recipe", "recipe"]
 
 Options = Mapping[str, Any]
 
@@ -144,6 +144,9 @@ RECIPES: dict[str, Recipe] = {
     )
 }  # fmt: skip
 """In the order of the table that --recipe all prints."""
+
+OWN_STEPS = {"exact": "exact_levels", "radix": "radix_bits"}
+"""Recipes whose networks decide how many steps they need, and the option that says how finely they count."""
 
 
 def recipe(name: str) -> Recipe:

@@ -13,15 +13,12 @@ from typing import Any
 
 from convert.errors import ConfigError
 from convert.reading.hints import Hints
-from convert.recipes import RECIPES, recipe
+from convert.recipes import OWN_STEPS, RECIPES, recipe
 from evaluate.comparison import Aim
 from evaluate.exit_rules import read_exit
 from evaluate.job import Request
 
 __all__ = ["Options"]
-
-_OWN_STEPS = ("exact", "radix")
-"""Recipes whose networks decide how many steps they need."""
 
 _OF_RATES = (
     "neuron", "tau_mem_ms", "tau_syn_ms", "signed", "spike_values", "burst", "readout_delay", "potentials", "primed",
@@ -181,7 +178,7 @@ class Options:
 
     def _refuse_idle(self) -> None:
         """An option that the recipe would ignore is refused rather than ignored."""
-        own = self.recipe in _OWN_STEPS
+        own = self.recipe in OWN_STEPS
         idle = [name for name in _OF_RATES if name in self.given] if own else []
         idle += [name for name, of in (("levels", "exact"), ("bits", "radix"))
                  if name in self.given and self.recipe not in (of, "all")]  # fmt: skip
@@ -202,7 +199,7 @@ class Options:
 def _aims(name: str, for_steps: str, steps: tuple[int, ...], changes: dict[str, object]) -> list[Aim]:
     """How to convert by the recipe `name`: for one number of steps, or anew for each; some recipes need none."""
     config = recipe(name).config
-    if for_steps == "each" and name not in _OWN_STEPS:
+    if for_steps == "each" and name not in OWN_STEPS:
         return [(config(t, **changes), (t,)) for t in steps]
     meant = "16" if for_steps == "each" else for_steps
     if not meant.lstrip("-").isdecimal():

@@ -2,8 +2,8 @@
 
     I[t] = alpha I[t-1] + (1 - alpha) S[t],   alpha = exp(-dt / tau_syn)
 
-starts at zero, so a constant train S arrives as (1 - alpha^t) S: about tau_syn / dt steps of every layer are lost, in
-proportion to what a neuron should receive, and no start that is the same for all samples gives that back.
+starts without spikes, so a constant train S arrives as (1 - alpha^t) S: about tau_syn / dt steps of every layer are
+lost, in proportion to what a neuron should receive, and no start that is the same for all samples gives that back.
 A *primed* synapse is the exponentially weighted mean of the steps that there have been:
 
     I[t] = sum_s alpha^(t-s) S[s] / sum_s alpha^(t-s) = alpha_t I[t-1] + (1 - alpha_t) S[t],

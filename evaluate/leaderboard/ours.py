@@ -8,12 +8,12 @@ from typing import Any
 from convert.config import SPIKE_NORM
 from convert.errors import ConvertError
 from convert.pipeline import Conversion
-from convert.recipes import RECIPES
+from convert.recipes import OWN_STEPS, RECIPES
 from evaluate.assembly import assemble
 from evaluate.exactness import measure_exact
 from evaluate.job import Prepared, Report, Request, Shared, prepare
 from evaluate.leaderboard.cells import Cell
-from evaluate.leaderboard.request import OWN_STEPS, LeaderboardRequest, Unit
+from evaluate.leaderboard.request import LeaderboardRequest, Unit
 from evaluate.leaderboard.resources import ann_seconds, watched
 from evaluate.records import Metric, Run
 from evaluate.runner import Measurement, measure

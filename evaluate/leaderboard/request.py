@@ -8,22 +8,19 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import zoo
-from convert.recipes import RECIPES
+from convert.recipes import OWN_STEPS, RECIPES
 from evaluate.contenders.methods import METHODS
 from evaluate.contenders.peers import peer_version
 from evaluate.errors import LeaderboardError
 
 __all__ = [
-    "DEFAULT_STEPS", "OWN_STEPS", "SMALL", "LeaderboardRequest", "Unit", "chosen_methods", "installed_methods",
+    "DEFAULT_STEPS", "SMALL", "LeaderboardRequest", "Unit", "chosen_methods", "installed_methods",
 ]  # fmt: skip
 
 DEFAULT_STEPS = (4, 8, 16, 32)
 
 MOST_DIGITS = 8
 """Steps of a period beyond which radix-coded networks are left out: more digits than any weight here resolves."""
-
-OWN_STEPS = {"exact": "exact_levels", "radix": "radix_bits"}
-"""Recipes whose networks have a number of steps of their own, and the option that T stands for."""
 
 SMALL: dict[str, Any] = {
     "networks": ("digits-relu", "digits-tanh"), "methods": ("seed", "best-onebit", "rueckauer2017", "multi-threshold"),

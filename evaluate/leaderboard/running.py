@@ -29,6 +29,10 @@ Place = tuple[str, str, int]
 class Pool(Protocol):
     """Measures units, as `evaluate.suites.pools.Pool` answers questions."""
 
+    @property
+    def limit_s(self) -> float | None:
+        """Seconds after which a unit is given up; None: never."""
+
     def outcomes(self, questions: Sequence[UnitQuestion], begin: Begin) -> Iterator[tuple[int, Outcome]]:
         """Every unit once, by its number, in the order in which they end."""
 
@@ -93,13 +97,13 @@ def make_leaderboard(request: LeaderboardRequest, path: Path, watch: Watch, pool
     for network in request.networks:
         zoo.open_dataset(zoo.load(network).data)  # a missing data set is said before hours of work, not after
     cells, units = Cells(path.parent, request), tuple(request.units())
-    limit_s = getattr(pool, "limit_s", None)
+    pool = pool or _Here()
     rows = {(unit.network, unit.method, t): cell for unit in units for t in unit.steps
-            if (cell := cells.read(unit.network, unit.method, t, limit_s)) is not None}  # fmt: skip
+            if (cell := cells.read(unit.network, unit.method, t, pool.limit_s)) is not None}  # fmt: skip
     asked = [(unit.network, unit.method, t) for unit in units for t in unit.steps]
     watch.known(len(rows), len(asked))
     try:
-        for cell in _measured(request, units, rows, watch, pool or _Here()):
+        for cell in _measured(request, units, rows, watch, pool):
             rows[cell["network"], cell["method"], cell["steps"]] = cell
             cells.write(cell)
     except OSError as error:
@@ -133,7 +137,7 @@ def _without_answer(unit: Unit, outcome: Outcome, pool: Pool) -> list[Cell]:
     kind = "peer" if unit.method in METHODS else "ours"
     said: Cell = {"network": unit.network, "method": unit.method, "kind": kind, "refused": outcome.message}
     if outcome.failure == "late":
-        said["late_s"] = getattr(pool, "limit_s", None)
+        said["late_s"] = pool.limit_s
     return [{**said, "steps": t} for t in unit.steps]
 
 
@@ -157,6 +161,8 @@ class UnitQuestion:
 
 class _Here:
     """In this process: no other is started, and nothing ends a unit."""
+
+    limit_s = None
 
     def outcomes(self, questions: Sequence[UnitQuestion], begin: Begin) -> Iterator[tuple[int, Outcome]]:
         """As `evaluate.suites.pools.Pool`."""

@@ -68,7 +68,8 @@ def test_synops_are_counted_up_to_the_exit_of_each_sample(found, prepared):
     network, record = made.conversion.snn, found.assumptions["early_exit"]
     x, task = made.inputs.x, made.asked.tasks[0]
     margin = record["rule"] == "margin"
-    rule = MarginRule("classes", record["threshold"], 0, {}) if margin else sound_rule(network, task, 16)
+    delay = network.readout_delay
+    rule = MarginRule("classes", record["threshold"], delay, {}) if margin else sound_rule(network, task, 16)
     total = updates = 0.0
     for i, step in enumerate(first_exits(rule, simulate(network, x, 16).output).tolist()):
         spikes = {name: count[0] for name, count in simulate(network, x[i : i + 1], step).spikes.items()}
