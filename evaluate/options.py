@@ -115,7 +115,13 @@ class Options:
         self._refuse_idle()
         changes, steps = self.changes, self._steps()
         names = list(RECIPES) if self.recipe == "all" else [self.recipe]
-        return {name: _aims(name, self.for_steps, steps, changes) for name in names}
+        found = {name: _aims(name, self.for_steps, steps, changes) for name in names}
+        if self.primed and not any(config.taus_s[1] for several in found.values() for config, _ in several):
+            raise ConfigError(
+                "--primed: has no effect on neurons without a synaptic filter, as --neuron if and lif are, or "
+                "--tau-syn-ms 0; leave it out, or choose --neuron seed"
+            )
+        return found
 
     def request(self, command: str | None = None) -> Request:
         """The request of the first aim; `command` is what repeats it.

@@ -77,6 +77,8 @@ def options_on_the_line(words: list[str]) -> Options:
 def test_what_the_recipe_would_ignore_is_refused() -> None:
     with pytest.raises(ConfigError, match="--neuron, --no-potentials: has no effect with --recipe exact"):
         Options("model.pt", recipe="exact", neuron="if", potentials=False).request()
+    with pytest.raises(ConfigError, match="--primed: has no effect on neurons without a synaptic filter"):
+        Options(model="m.pt", neuron="if", primed=True).aims()
     with pytest.raises(ConfigError, match="--bits: has no effect with --recipe seed"):
         Options("model.pt", bits=4).request()
 
