@@ -18,7 +18,7 @@ def leaderboard_text(run: Run) -> str:
     parts = [_of_network(name, [r for r in rows if r["network"] == name], config["steps"])
              for name in config["networks"]]  # fmt: skip
     legend = "Accuracy in %. *: the best of its column; +: not told from it by a paired test (McNemar, 5 %)."
-    took = f"{len(rows):,} result{'s' * (len(rows) != 1)} took {run.environment.get('cpu_s', 0.0) / 60:,.0f} minutes of one core."
+    took = f"Results: {len(rows):,}, in {run.environment.get('cpu_s', 0.0) / 60:,.0f} minutes of one core."
     return "\n\n".join([*filter(None, parts), legend, took, *run.notes])
 
 
