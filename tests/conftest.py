@@ -35,3 +35,10 @@ def two_threads():
 def same_numbers():
     """A test draws the same numbers alone, among others, and on every machine."""
     torch.manual_seed(0)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_fixture_setup(fixturedef, request):
+    """So does what several tests share: it is made before the first of them, whichever that is."""
+    if fixturedef.scope != "function":
+        torch.manual_seed(0)
