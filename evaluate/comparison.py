@@ -108,7 +108,19 @@ def _row(name: str, parts: Sequence[_Part]) -> dict[str, Any]:
         "calibration_samples": run.case["calibration"]["samples"],
         "simulated_samples": config["calibrated_on"] if simulated else 0,
         "convert_seconds": sum(part.run.environment["seconds"].get("convert", 0.0) for part in parts),
+        "thresholds": _thresholds(parts) if len(parts) > 1 else [],
     }
+
+
+def _thresholds(parts: Sequence[_Part]) -> list[dict[str, Any]]:
+    """theta(T): of each population the lowest, middle and highest threshold of its channels, for each number of steps."""
+    wanted = ("threshold_low", "threshold_median", "threshold_high")
+    return [
+        {"layer": layer["place"] or layer["name"], "steps": part.steps[-1], **{key: layer[key] for key in wanted}}
+        for part in parts
+        for layer in part.run.layers
+        if layer["threshold_median"] is not None
+    ]
 
 
 def _point(curve: Sequence[dict[str, Any]], steps: int) -> dict[str, Any]:

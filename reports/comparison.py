@@ -23,6 +23,12 @@ _EACH = (
     "Each number is of a network of its own, whose thresholds and starts were fitted to those steps (--for-steps each)."
 )
 
+_THETA = (
+    "The activation that one spike in every step means, in the original's units, for each number of steps: the median "
+    "of the layer's channels, and their range where they differ. Beside this page each network is a file of its own, "
+    "named after its steps."
+)
+
 
 def comparison_text(record: Record) -> str:
     """The table, and what did not run, for the terminal."""
@@ -44,11 +50,29 @@ def comparison_page(record: Record) -> str:
     failed = [f"- {row['recipe']}: {prose(row['failed'])}" for row in record["rows"] if "failed" in row]
     parts = [
         "# Recipes compared", _title(record), table(headers, rows),
+        *_thresholds(record),
         *([] if not failed else ["## Did not run", "\n".join(failed)]),
         "## Reading the table", "\n".join(f"- {line}" for line in _legend(record)),
         "## Recipes", table(["recipe", "after", "departs from it"], sources),
     ]  # fmt: skip
     return "\n\n".join(parts) + "\n"
+
+
+def _thresholds(record: Record) -> list[str]:
+    """theta(T) of each recipe that was fitted to several numbers of steps."""
+    parts = []
+    for row in record["rows"]:
+        cells: dict[str, dict[int, str]] = {}
+        for found in row.get("thresholds", ()):
+            low, middle, high = (found[f"threshold_{part}"] for part in ("low", "median", "high"))
+            alone = low == high
+            text = f"{middle:.4g}" if alone else f"{middle:.4g} ({low:.4g} to {high:.4g})"
+            cells.setdefault(found["layer"], {})[found["steps"]] = text
+        if cells:
+            headers = ["layer", *(f"T={t}" for t in record["steps"])]
+            rows = [[layer, *(by.get(t, "") for t in record["steps"])] for layer, by in cells.items()]
+            parts += [f"## Thresholds of {row['recipe']}", _THETA, table(headers, rows)]
+    return parts
 
 
 def _title(record: Record) -> str:

@@ -50,6 +50,7 @@ def test_each_number_of_steps_has_thresholds_of_its_own(tmp_path):
     (row,) = record["rows"]
     assert record["each"] and [point["steps"] for point in row["curve"]] == [2, 8]
     assert "of a network of its own" in (out / "report.md").read_text()
+    theta = (out / "report.md").read_text().split("## Thresholds of seed")[1].split("\n## ")[0]
     for steps, point in zip((2, 8), row["curve"], strict=True):
         alone = run(f"alone{steps}", "--steps", str(steps), "--for-steps", str(steps))
         made = json.loads((alone / "run.json").read_text())
@@ -58,6 +59,11 @@ def test_each_number_of_steps_has_thresholds_of_its_own(tmp_path):
         here, there = load(out / f"seed.T{steps}.safetensors"), load(alone / "snn.safetensors")
         for name, site in here.sites.items():
             assert torch.equal(site.threshold, there.sites[name].threshold)
+            layer = here.graph[name].place
+            (told,) = (t for t in row["thresholds"] if t["layer"] == layer and t["steps"] == steps)
+            assert told["threshold_low"] == float(site.threshold.min())
+            assert told["threshold_median"] == float(site.threshold.median())
+            assert f"{told['threshold_median']:.4g}" in theta
             assert torch.equal(site.initial, there.sites[name].initial)
     few, many = (load(out / f"seed.T{steps}.safetensors").sites for steps in (2, 8))
     assert all(few[name].threshold.sum() < many[name].threshold.sum() for name in few)
