@@ -43,11 +43,13 @@ from evaluate.comparison import Aim, compare
 from evaluate.errors import EvaluateError
 from evaluate.fidelity import export_nir
 from evaluate.goals import COSTS, read_goal
-from evaluate.job import Request, inspect, perform, prepare
+from evaluate.job import perform
 from evaluate.options import Options
 from evaluate.prediction import predict
+from evaluate.preparation import inspect, prepare
 from evaluate.records import Run, write_atomically, write_run
 from evaluate.repeats import mean_over_seeds
+from evaluate.request import Request
 from evaluate.search import Order, as_record, best_so_far, choose, confirming, search
 from evaluate.trials import Bench
 from reports import ReportError, comparison_page, comparison_text, render, search_page, search_text, summary

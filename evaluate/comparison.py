@@ -14,8 +14,10 @@ from convert.config import ConvertConfig
 from convert.errors import ConfigError, ConvertError
 from convert.pipeline import Conversion
 from convert.recipes import RECIPES
-from evaluate.job import Report, Request, Shared, perform
+from evaluate.job import perform
+from evaluate.preparation import Report, Shared
 from evaluate.records import Run
+from evaluate.request import Request
 
 __all__ = ["SCHEMA", "Aim", "compare"]
 
@@ -113,7 +115,7 @@ def _row(name: str, parts: Sequence[_Part]) -> dict[str, Any]:
 
 
 def _thresholds(parts: Sequence[_Part]) -> list[dict[str, Any]]:
-    """theta(T): of each population the lowest, middle and highest threshold of its channels, for each number of steps."""
+    """theta(T): the lowest, middle and highest threshold of each population, for each number of steps."""
     wanted = ("threshold_low", "threshold_median", "threshold_high")
     return [
         {"layer": layer["place"] or layer["name"], "steps": part.steps[-1], **{key: layer[key] for key in wanted}}

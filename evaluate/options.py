@@ -16,7 +16,7 @@ from convert.reading.hints import Hints
 from convert.recipes import OWN_STEPS, RECIPES, recipe
 from evaluate.comparison import Aim
 from evaluate.exit_rules import read_exit
-from evaluate.job import Request
+from evaluate.request import Request
 
 __all__ = ["Options"]
 

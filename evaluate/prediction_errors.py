@@ -144,8 +144,10 @@ def measure_network(
     from convert.errors import ConvertError
     from convert.recipes import recipe
     from evaluate.errors import EvaluateError
-    from evaluate.job import Request, prepare, run_prepared
+    from evaluate.job import run_prepared
     from evaluate.prediction import predict
+    from evaluate.preparation import prepare
+    from evaluate.request import Request
 
     for name in recipes:
         request = Request(f"zoo:{network}", recipe(name).config(16), steps=tuple(steps), limit=samples,

@@ -21,8 +21,8 @@ from convert.config import ConvertConfig
 from convert.errors import ConfigError, ConvertError
 from convert.recipes import recipe
 from evaluate.goals import COSTS, Goal
-from evaluate.job import Request
 from evaluate.records import Run, content_hash
+from evaluate.request import Request
 from evaluate.trials import ONE_SIDED, Bench
 
 if TYPE_CHECKING:

@@ -21,7 +21,8 @@ from convert.reading.tracing import Traced
 from evaluate.assembly import Case, assemble
 from evaluate.goals import Goal
 from evaluate.inputs import calibration_samples
-from evaluate.job import Request, read_model, wanted
+from evaluate.preparation import read_model, wanted
+from evaluate.request import Request
 from evaluate.runner import Measurement, measure
 from evaluate.scores import Decisions, scored
 from evaluate.statistics import paired_difference, wilson

@@ -11,11 +11,12 @@ from convert.pipeline import Conversion
 from convert.recipes import OWN_STEPS, RECIPES
 from evaluate.assembly import assemble
 from evaluate.exactness import measure_exact
-from evaluate.job import Prepared, Report, Request, Shared, prepare
 from evaluate.leaderboard.cells import Cell
 from evaluate.leaderboard.request import LeaderboardRequest, Unit
 from evaluate.leaderboard.resources import ann_seconds, watched
+from evaluate.preparation import Prepared, Report, Shared, prepare
 from evaluate.records import Metric, Run
+from evaluate.request import Request
 from evaluate.runner import Measurement, measure
 
 __all__ = ["cell_of", "measure_ours", "request_of"]

@@ -23,11 +23,12 @@ from evaluate.contenders.methods import METHODS, Method
 from evaluate.contenders.peers import peer_version
 from evaluate.contenders.stepped import Recorded, run_stepped
 from evaluate.errors import PeerError
-from evaluate.job import Prepared, Report, Request, Shared, prepare
 from evaluate.leaderboard.cells import Cell
 from evaluate.leaderboard.ours import cell_of
 from evaluate.leaderboard.request import LeaderboardRequest, Unit
 from evaluate.leaderboard.resources import ann_seconds, watched
+from evaluate.preparation import Prepared, Report, Shared, prepare
+from evaluate.request import Request
 from evaluate.runner import Measurement, measure
 
 __all__ = ["measure_peer"]

@@ -12,11 +12,11 @@ from typing import Any
 
 from evaluate.contenders.methods import METHODS
 from evaluate.isolation import Progress, serve
-from evaluate.job import Shared
 from evaluate.leaderboard.cells import Cell
 from evaluate.leaderboard.ours import measure_ours
 from evaluate.leaderboard.peers import measure_peer
 from evaluate.leaderboard.request import LeaderboardRequest, Unit
+from evaluate.preparation import Shared
 
 __all__ = ["Measurer", "answer"]
 

@@ -11,7 +11,7 @@ from convert.errors import ConfigError
 from convert.recipes import RECIPES, recipe
 from convert.writing.artefact import load
 from evaluate.comparison import compare
-from evaluate.job import Request
+from evaluate.request import Request
 
 
 @pytest.fixture(scope="module")

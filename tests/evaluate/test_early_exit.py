@@ -14,9 +14,11 @@ from convert.recipes import recipe
 from convert.simulation.engine import simulate
 from evaluate import early_exit
 from evaluate.exit_rules import MarginRule, first_exits, read_exit, sound_rule
-from evaluate.job import Request, prepare, run_prepared
+from evaluate.job import run_prepared
 from evaluate.operations import count_operations
+from evaluate.preparation import prepare
 from evaluate.records import read_run
+from evaluate.request import Request
 from reports import html_page, summary
 from reports.pages import page
 

@@ -17,9 +17,10 @@ from convert.graph.semantics import run
 from convert.pipeline import Conversion, reopened
 from evaluate.analog import AnalogPass
 from evaluate.exactness import Exactness, exactness_record, measure_exact
-from evaluate.job import Request, perform
+from evaluate.job import perform
 from evaluate.operations import count_operations
 from evaluate.records import Run, read_run
+from evaluate.request import Request
 from evaluate.rest import rest_metrics
 from evaluate.runner import measure
 from evaluate.tasks import plan

@@ -10,7 +10,8 @@ import pytest
 
 from convert.recipes import recipe
 from evaluate.energy.meters import ABSENT, METRIC, Meter, Rapl, counters, simulation_metric
-from evaluate.job import Request, perform
+from evaluate.job import perform
+from evaluate.request import Request
 
 
 def package(powercap: Path, number: str, energy_uj: int, name: str = "package-0") -> Path:

@@ -27,8 +27,9 @@ from evaluate.energy import (
 from evaluate.energy.break_even import flip_in_words
 from evaluate.energy.charges import table_of
 from evaluate.errors import EvaluateError
-from evaluate.job import Request, perform
+from evaluate.job import perform
 from evaluate.records import Run
+from evaluate.request import Request
 
 HERE = Path(evaluate.energy.__file__).parent
 ENCODER = OpCount("fc1", "0", "encoder", ann_macs=1000, ann_macs_effective=900.0, encoder_macs=1000,

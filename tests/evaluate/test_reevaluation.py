@@ -13,8 +13,9 @@ from convert.__main__ import _folder
 from convert.errors import ConfigError
 from convert.pipeline import Conversion
 from convert.writing.artefact import to_bytes
-from evaluate.job import Request, perform
+from evaluate.job import perform
 from evaluate.records import Run, read_run, write_run
+from evaluate.request import Request
 from reports import render, summary
 
 STEPS = (1, 8)

@@ -9,7 +9,8 @@ import zoo
 from convert.__main__ import app
 from convert.errors import ConfigError
 from evaluate.goals import Goal, read_goal
-from evaluate.job import Request, perform
+from evaluate.job import perform
+from evaluate.request import Request
 from evaluate.search import SPACE, Options, Order, as_record, choose, confirming, front, search
 from evaluate.trials import Bench
 

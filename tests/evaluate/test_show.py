@@ -26,8 +26,9 @@ from evaluate.explanations.again import metrics_again
 from evaluate.explanations.answers import Answers
 from evaluate.explanations.formulas import formula, inputs
 from evaluate.explanations.meanings import meaning
-from evaluate.job import Request, perform
+from evaluate.job import perform
 from evaluate.records import Metric, Run, read_run, write_run
+from evaluate.request import Request
 from evaluate.traces import Traced, named, quotient, titled, total
 
 RECIPES = {"rate": "seed", "exact": "exact", "radix": "radix", "differential": "sparse-differential"}

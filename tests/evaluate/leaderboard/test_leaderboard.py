@@ -17,12 +17,13 @@ from evaluate.contenders.methods import METHODS, Method
 from evaluate.contenders.peers import peer_version
 from evaluate.contenders.stepped import Stepped
 from evaluate.errors import ConstantsError, LeaderboardError, PeerError
-from evaluate.job import Request, perform
+from evaluate.job import perform
 from evaluate.leaderboard import worker
 from evaluate.leaderboard.published import published_record
 from evaluate.leaderboard.request import LeaderboardRequest, Unit
 from evaluate.leaderboard.running import claim, make_leaderboard, workers
 from evaluate.records import Run, read_run
+from evaluate.request import Request
 
 QUICK: dict[str, Any] = {"steps": (2, 8), "limit": 30, "calibration_samples": 30}
 

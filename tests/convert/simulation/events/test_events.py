@@ -26,7 +26,8 @@ from convert.simulation.events import library, plan, planes, populations
 from convert.simulation.events.plan import plan_of
 from convert.simulation.events.planes import packed, pooled
 from convert.simulation.events.weights import _together
-from evaluate.job import Request, perform
+from evaluate.job import perform
+from evaluate.request import Request
 from tests.oracles.conversions import converted, fitted, neurons
 from tests.oracles.graphs import WORDS, grown
 from tests.oracles.networks import NETWORKS
