@@ -30,14 +30,15 @@ GROWING = (
 _ALWAYS = ("adds_per_update", "multiplies_per_update")
 
 
-def layer_record(rows: Sequence[OpCount], steps: Sequence[int]) -> dict[str, Any]:
+def layer_record(rows: Sequence[OpCount], steps: Sequence[float]) -> dict[str, Any]:
     """The counts of one node after the last step, None for what it does not do, and those of earlier recorded steps.
 
     Parameters
     ----------
     rows : sequence of OpCount
         Of the same node, at each recorded step.
-    steps : sequence of int
+    steps : sequence of float
+        A mean where samples stopped at steps of their own.
     """
     row = rows[-1]
     counts = {key: getattr(row, key) or None for key in COUNTED}
@@ -56,7 +57,7 @@ def layer_record(rows: Sequence[OpCount], steps: Sequence[int]) -> dict[str, Any
             "earlier": earlier}  # fmt: skip
 
 
-def rate_and_rho(row: OpCount, steps: int) -> dict[str, float | None]:
+def rate_and_rho(row: OpCount, steps: float) -> dict[str, float | None]:
     """Spikes per neuron and step of a population, and spikes per synapse and inference of synapses."""
     return {
         "rate": row.spikes / row.neurons / steps if row.neurons else None,
@@ -64,7 +65,7 @@ def rate_and_rho(row: OpCount, steps: int) -> dict[str, float | None]:
     }
 
 
-def counts_of(layers: Sequence[Mapping[str, Any]], steps: Sequence[int]) -> list[list[OpCount]]:
+def counts_of(layers: Sequence[Mapping[str, Any]], steps: Sequence[float]) -> list[list[OpCount]]:
     """The counts at each recorded step, read from the rows of a run file; every number named after its place there.
 
     Raises
@@ -77,7 +78,7 @@ def counts_of(layers: Sequence[Mapping[str, Any]], steps: Sequence[int]) -> list
     return [[_count(row, t, t == steps[-1]) for row in layers] for t in steps]
 
 
-def _count(row: Mapping[str, Any], steps: int, last: bool) -> OpCount:
+def _count(row: Mapping[str, Any], steps: float, last: bool) -> OpCount:
     """One node at one recorded step."""
     at: Mapping[str, Any] = {} if last else next((each for each in row["earlier"] if each["steps"] == steps), {})
     stored = {key: row.get(key) if last or key not in GROWING else at.get(key) for key in COUNTED}

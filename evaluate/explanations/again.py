@@ -16,6 +16,7 @@ import numpy as np
 from evaluate.costs import Costs
 from evaluate.decisions import decision_metrics, label_metrics, latency_metrics, model_time, share
 from evaluate.energy.meters import METRIC, simulation_metric
+from evaluate.exit_metrics import exit_metrics
 from evaluate.explanations.numbers import leaves
 from evaluate.fits import fit_latency_metrics, fit_metric, relative_error
 from evaluate.latency import waiting_metrics
@@ -40,6 +41,8 @@ def metrics_again(run: Run) -> dict[str, Metric]:
     }
     if "rest" in run.samples:
         found |= {m.name: m for m in rest_metrics(run.samples["rest"])}
+    if "early_exit" in run.samples:
+        found |= {m.name: m for m in exit_metrics(run)}
     if any(m.name == METRIC for m in run.metrics):
         found[METRIC] = simulation_metric(run.environment.get("joules", {}), run.samples["count"])
     return found | {m.name: m for m in _means(run)}

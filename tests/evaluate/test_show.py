@@ -21,6 +21,7 @@ from convert.config import ConvertConfig
 from convert.recipes import recipe
 from evaluate.__main__ import app
 from evaluate.errors import EvaluateError
+from evaluate.exit_rules import read_exit
 from evaluate.explanations import explain, listing
 from evaluate.explanations.again import metrics_again
 from evaluate.explanations.answers import Answers
@@ -33,7 +34,8 @@ from evaluate.traces import Traced, named, quotient, titled, total
 
 RECIPES = {"rate": "seed", "exact": "exact", "radix": "radix", "differential": "sparse-differential"}
 FILES = ("regression", "labels", "hybrid", "unlabelled")
-KINDS = (*RECIPES, "poisson", "look-ahead", *FILES)
+EXITS = ("margin:1%", "sound")
+KINDS = (*RECIPES, "poisson", "look-ahead", *EXITS, *FILES)
 
 
 @pytest.fixture(scope="module")
@@ -65,9 +67,11 @@ def made(kind: str, folder: Path) -> Run:
         request = Request(str(model), config, f"npz:{folder / kind}.npz", steps=steps, task=task)
     else:
         changes = {"poisson": {"input_code": "poisson", "potential_steps": 0}, "look-ahead": {"look_ahead": 2}}
-        name = RECIPES.get(kind, "seed" if kind == "poisson" else "best-onebit")
+        name = RECIPES.get(kind, "seed" if kind in ("poisson", *EXITS) else "best-onebit")
         config = recipe(name).config(**changes.get(kind, {}))
         request = Request("zoo:digits-relu", config, "digits", steps=steps, limit=30, calibration_samples=40)
+        if kind in EXITS:
+            request = replace(request, steps=(4, 12), calibration_samples=800, early_exit=read_exit(kind))
     path = folder / f"{kind}.json"
     write_run(perform(request)[0], path)
     return read_run(path)
