@@ -83,14 +83,7 @@ def _steps_metrics(run: Run, mean: float, dt_s: float) -> list[Metric]:
     return [
         Metric(f"{_PREFIX}.steps", mean, "steps", "lower", n, low, high, f"mean {of}; normal interval"),
         Metric(f"{_PREFIX}.steps_p99", late, "steps", "lower", n, note=f"99th percentile {of}"),
-        Metric(
-            f"{_PREFIX}.ms",
-            mean * named(dt_s * 1e3, "dt", "ms"),
-            "ms",
-            "lower",
-            n,
-            note=f"mean; steps of {dt_s * 1e3:g} ms",
-        ),
+        Metric(f"{_PREFIX}.ms", ms, "ms", "lower", n, note=f"mean; steps of {dt_s * 1e3:g} ms"),
     ]
 
 
