@@ -54,6 +54,8 @@ class ConvertConfig:
     start_spread : float
         Quanta over which the starts of a population are staggered where they are calibrated; see
         `convert.normalisation.calibration`.
+    spread_on_trial : bool
+        Whether they are staggered only if that brings the output on calibration samples nearer to the ANN's.
     bias_steps : int
         Steps for which biases are corrected, after the potentials; 0 leaves them as they are.
     calibrated_on : int
@@ -63,6 +65,8 @@ class ConvertConfig:
     readout_delay : int or None
         Steps that the read-out leaves out, at most half of those simulated; None estimates how long activity takes
         to reach the output.
+    later_readout : int
+        A longer delay, taken if it brings the output on calibration samples nearer to the ANN's; 0: not tried.
     reset, v_threshold, signed, spike_values
         How neurons in the place of rectifiers spike; see `convert.neurons.families.Law`.
     burst : int
@@ -106,10 +110,12 @@ class ConvertConfig:
     potential_steps: int = 16
     potential_per_neuron: bool = False
     start_spread: float = 0.0
+    spread_on_trial: bool = False
     bias_steps: int = 0
     calibrated_on: int = 128
     primed: bool = False
     readout_delay: int | None = 0
+    later_readout: int = 0
     reset: str = "subtract"
     v_threshold: float = 0.5
     signed: bool = False
@@ -153,6 +159,7 @@ class ConvertConfig:
                 (self.bias_steps >= 0, f"bias_steps: got {self.bias_steps}; expected 0 or more"),
                 (self.calibrated_on >= 1, f"calibrated_on: got {self.calibrated_on}; expected at least 1"),
                 ((self.readout_delay or 0) >= 0, f"--readout-delay: got {self.readout_delay}; expected 0 or more"),
+                (self.later_readout >= 0, f"later_readout: got {self.later_readout}; expected 0 or more"),
                 (0 <= self.look_ahead <= MOST_AHEAD,
                  f"--look-ahead: got {self.look_ahead}; expected 0 to {MOST_AHEAD}"),
                 (self.potential_steps >= 0, f"potential_steps: got {self.potential_steps}; expected 0 or more"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -18,7 +18,7 @@ from convert.graph.readout import Head, heads_of
 from convert.network import SpikingNetwork
 from convert.neurons.families import can_burst, make_neuron
 from convert.normalisation.bounds import bounded_thresholds
-from convert.normalisation.calibration import calibrate_biases, calibrate_potentials
+from convert.normalisation.correction import Progress, calibrated, sample_passes
 from convert.normalisation.granularity import neuron_wise
 from convert.normalisation.moments import remembered
 from convert.normalisation.quantisation import evened, quantise, quantise_in_digits
@@ -59,6 +59,8 @@ class Conversion:
         The outputs of the original network and what it applies to them, one at least.
     observe_s : float
         Seconds that the statistics took, in this conversion or in an earlier one that left them.
+    tried : tuple of str
+        What was decided on calibration samples, and by which figures.
     """
 
     ann: Graph | None
@@ -71,13 +73,14 @@ class Conversion:
     notes: tuple[str, ...] = field(default=())
     heads: tuple[Head, ...] = field(default=())
     observe_s: float = 0.0
+    tried: tuple[str, ...] = ()
 
 
 def convert(
     traced: Traced,
     calibration: Tensor | None,
     config: ConvertConfig | None = None,
-    progress: Callable[[int], None] | None = None,
+    progress: Progress | None = None,
     observed: Observed | None = None,
 ) -> Conversion:
     """The spiking network of `traced`.
@@ -115,30 +118,13 @@ def convert(
     if calibration is not None and config.rule == SPIKE_NORM:
         lams = spike_norm(folded, calibration[: config.calibrated_on], lams, normalised)
     snn = normalised(lams)
+    tried: tuple[str, ...] = ()
     if calibration is not None and not config.quantised:
-        few = calibration[: config.calibrated_on]
-        starts, biases = _corrected_steps(config)
-        if starts:
-            by_neuron, spread = config.potential_per_neuron, config.start_spread
-            snn = calibrate_potentials(snn, folded, few, starts, progress, by_neuron, spread)
-        if biases:
-            snn = calibrate_biases(snn, folded, few, biases, progress)
+        snn, tried = calibrated(snn, folded, calibration[: config.calibrated_on], config, progress)
     snn = replace(snn, look_ahead=config.look_ahead)
     notes = (*traced.notes, *_notes(folded, lams, stats, config))
     return Conversion(traced.graph, folded, snn, stats, lams, traced.coverage, config, notes,
-                      heads_of(traced.graph, traced.heads), observe_s)  # fmt: skip
-
-
-def _corrected_steps(config: ConvertConfig) -> tuple[int, int]:
-    """Steps for which potentials and biases are corrected.
-
-    A membrane forgets its start within 1 / (1 - beta) steps, so no start is fitted to more: it would have to give back
-    at once what is missing later, and the network would be wrong until that has leaked. Biases give back the rest.
-    """
-    memory = levels(config.dt_s, config.taus_s[0])
-    if config.potential_steps <= memory:
-        return config.potential_steps, config.bias_steps
-    return memory, max(config.bias_steps, config.potential_steps)
+                      heads_of(traced.graph, traced.heads), observe_s, tried)  # fmt: skip
 
 
 def _without_data(graph: Graph, folded: Graph, config: ConvertConfig, each: frozenset[str]) -> dict[str, Threshold]:
@@ -215,8 +201,8 @@ def _travel_time(
 
 def effort(traced: Traced, samples: int, config: ConvertConfig) -> int:
     """How many sample passes `convert` will report to its progress callback."""
-    rounds = 0 if config.quantised else sum(map(bool, _corrected_steps(config)))
-    return samples + rounds * len(fold(traced.graph).sites()) * min(samples, config.calibrated_on)
+    passes = 0 if config.quantised else sample_passes(samples, config)
+    return samples + passes * len(fold(traced.graph).sites())
 
 
 def _notes(

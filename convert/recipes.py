@@ -52,7 +52,8 @@ class Recipe:
         """
         if steps < 1:
             raise ConfigError(f"--for-steps: got {steps}; expected at least 1")
-        return ConvertConfig(**{**self.options(steps), **changes, "recipe": self.name})
+        given = {"later_readout": 0} if "readout_delay" in changes else {}  # who names a delay gets it
+        return ConvertConfig(**{**self.options(steps), **given, **changes, "recipe": self.name})
 
 
 _IF = {"neuron": "if", "potential_steps": 0}
@@ -61,8 +62,10 @@ _DIFFERENTIAL = {**_IF, "code": "differential", "spike_values": 4}
 
 
 def _started(steps: int, spread: float = 1.0) -> dict[str, Any]:
-    """Every neuron's start fitted, and all of them staggered."""
-    return {"potential_steps": steps, "potential_per_neuron": True, "start_spread": spread}
+    """Every neuron's start fitted, and all of them staggered where that helps."""
+    return {
+        "potential_steps": steps, "potential_per_neuron": True, "start_spread": spread, "spread_on_trial": True,
+    }  # fmt: skip
 
 
 def _best(steps: int) -> dict[str, Any]:
@@ -74,14 +77,14 @@ RECIPES: dict[str, Recipe] = {
     entry.name: entry
     for entry in (
         Recipe("seed", "this project",
-               "seed LIF neurons with primed synapses, per-channel mse thresholds, every neuron's start calibrated and "
-               "staggered, late read-out",
+               "seed LIF neurons with primed synapses, per-channel mse thresholds, every neuron's start calibrated "
+               "and, where that helps, staggered, late read-out",
                lambda steps: {"mse_steps": steps, **_started(steps, 0.75), "calibrated_on": 256, "primed": True,
-                              "readout_delay": steps // 4}),
+                              "readout_delay": steps // 4, "later_readout": steps // 2}),
         Recipe("best-onebit", "this project",
                "IF neurons, unsigned one-bit spikes, thresholds and staggered starts for the steps asked for, late "
                "read-out",
-               lambda steps: {**_best(steps), "readout_delay": steps // 4}),
+               lambda steps: {**_best(steps), "readout_delay": steps // 4, "later_readout": steps // 2}),
         Recipe("best-signed", "this project; Wang et al., IJCAI 2022",
                "IF neurons that take spikes back, thresholds and staggered starts for the steps asked for",
                lambda steps: {**_best(steps), "signed": True}),

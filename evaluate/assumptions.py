@@ -158,6 +158,7 @@ def limits(conversion: Conversion) -> list[str]:
             f"The read-out leaves out the first {network.readout_delay} steps, and never more than half of them; they "
             "count as latency and as energy."
         )
+    found += conversion.tried
     if network.primed:
         found.append(
             "Primed synapses: in the first steps of a sample all synapses forget faster, by one table of decay "

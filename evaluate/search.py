@@ -82,13 +82,14 @@ class Options:
         """The configuration, with `changes` of the user's.
 
         Thresholds are moved by the number of steps whose staircase the rule mse fits, halved or doubled, or by the
-        percentile. A late read-out leaves out a quarter of the steps, or what the seed recipe estimates.
+        percentile. A late read-out leaves out what the recipe says, or else a quarter of the steps.
         """
         entry = recipe(self.recipe)
         usual = entry.config(self.for_steps, **changes)
-        late = None if self.recipe == "seed" else self.for_steps // 4
+        late = self.readout == "late"
+        delay = {} if late and usual.readout_delay else {"readout_delay": self.for_steps // 4 if late else 0}
         return entry.config(self.for_steps, **{
-            "readout_delay": late if self.readout == "late" else 0,
+            **delay,
             "mse_steps": max(1, round(usual.mse_steps * _FACTOR[self.thresholds])),
             "percentile": _PERCENTILE[self.thresholds], **changes,
         })  # fmt: skip

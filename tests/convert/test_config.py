@@ -26,6 +26,7 @@ WRONG = {
     "v_threshold": ([0.0, -0.5, 1.5, NAN], "v_threshold"),
     "spike_values": ([0, 9], "--spike-values"),
     "burst": ([0, -1, 65], "--burst"),
+    "later_readout": ([-1], "later_readout"),
     "start_spread": ([-0.1, 1.5, NAN], "start_spread"),
     "code": (["morse", "exact"], "--code"),
     "correction": ([0.5, 1.1, NAN], "correction"),
@@ -36,7 +37,7 @@ WRONG = {
     "input_low": ([1.0, 2.0, NAN, -math.inf], "input range"),
     "input_high": ([0.0, -1.0, NAN, math.inf], "input range"),
 }
-FREE = {"potential_per_neuron", "primed", "signed", "recipe", "hybrid"}
+FREE = {"potential_per_neuron", "spread_on_trial", "primed", "signed", "recipe", "hybrid"}
 """Options of which every value of their type will do."""
 
 

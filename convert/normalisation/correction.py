@@ -1,0 +1,108 @@
+"""calibrated(): starts and biases corrected, in the way of several that brings the output nearest to the ANN's."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from torch import Tensor
+
+from convert.config import ConvertConfig
+from convert.graph.ir import Graph
+from convert.network import SpikingNetwork
+from convert.normalisation.calibration import (
+    Progress,
+    calibrate_biases,
+    calibrate_potentials,
+    centred_output,
+    output_errors,
+)
+from convert.normalisation.resolution import levels
+
+__all__ = ["Progress", "calibrated", "sample_passes"]
+
+_TRIED_ON = 256
+"""The most calibration samples on which several ways are tried."""
+
+
+def calibrated(
+    snn: SpikingNetwork, folded: Graph, few: Tensor, config: ConvertConfig, progress: Progress | None
+) -> tuple[SpikingNetwork, tuple[str, ...]]:
+    """`snn` with starts and biases calibrated on `few`, and what was found on the way.
+
+    Whether to stagger the starts, and how late to read out, is tried on the first of these samples.
+    """
+    if not _tries(config):
+        return _corrected(snn, folded, few, config, config.start_spread, progress), ()
+    first, (starts, biases) = few[:_TRIED_ON], _corrected_steps(config)
+    steps = max(starts, biases)
+    delays = list(dict.fromkeys((snn.readout_delay, config.later_readout or snn.readout_delay)))
+    tried: dict[float, SpikingNetwork] = {}
+    errors: dict[tuple[float, int], float] = {}
+    for spread in dict.fromkeys((config.start_spread, 0.0 if config.spread_on_trial else config.start_spread)):
+        tried[spread] = _corrected(snn, folded, first, config, spread, progress)
+        found = output_errors(tried[spread], folded, first, steps, delays, centred=biases > 0)
+        errors |= {(spread, delay): error for delay, error in zip(delays, found, strict=True)}
+    spread, delay = best = min(errors, key=lambda way: errors[way])
+    later = replace(snn, readout_delay=delay)
+    if len(first) < len(few):
+        later = _corrected(later, folded, few, config, spread, progress)
+    else:
+        later = replace(tried[spread], readout_delay=delay)
+        if biases and delay != snn.readout_delay:
+            later = centred_output(later, folded, first, biases)
+    told = "; ".join(f"{_way(*way)}: {error:.3g}" for way, error in errors.items())
+    return later, (
+        f"Tried on {len(first)} calibration samples, by the mean square of the output's error after {steps} steps: "
+        f"{told}. Taken: {_way(*best)}.",
+    )
+
+
+def _way(spread: float, delay: int) -> str:
+    """One of the ways that are tried, in words."""
+    return (
+        f"{f'starts staggered over {spread:g} quanta' if spread else 'even starts'}, read-out from step {delay + 1} on"
+    )
+
+
+def _tries(config: ConvertConfig) -> bool:
+    """Whether networks are calibrated in several ways first."""
+    several = (config.spread_on_trial and config.start_spread > 0) or config.later_readout > 0
+    return several and config.potential_steps > 0
+
+
+def _corrected(
+    snn: SpikingNetwork,
+    folded: Graph,
+    few: Tensor,
+    config: ConvertConfig,
+    spread: float,
+    progress: Progress | None,
+) -> SpikingNetwork:
+    """`snn` with starts staggered over `spread` and calibrated, and with biases calibrated."""
+    starts, biases = _corrected_steps(config)
+    if starts:
+        snn = calibrate_potentials(snn, folded, few, starts, progress, config.potential_per_neuron, spread)
+    if biases:
+        snn = calibrate_biases(snn, folded, few, biases, progress)
+    return snn
+
+
+def _corrected_steps(config: ConvertConfig) -> tuple[int, int]:
+    """Steps for which potentials and biases are corrected.
+
+    A membrane forgets its start within 1 / (1 - beta) steps, so no start is fitted to more: it would have to give back
+    at once what is missing later, and the network would be wrong until that has leaked. Biases give back the rest.
+    """
+    memory = levels(config.dt_s, config.taus_s[0])
+    if config.potential_steps <= memory:
+        return config.potential_steps, config.bias_steps
+    return memory, max(config.bias_steps, config.potential_steps)
+
+
+def sample_passes(samples: int, config: ConvertConfig) -> int:
+    """How many samples `calibrated` simulates for each population."""
+    few = min(samples, config.calibrated_on)
+    if _tries(config):
+        first, ways = min(few, _TRIED_ON), 2 if config.spread_on_trial and config.start_spread > 0 else 1
+        few = ways * first + (few if few > first else 0)
+    return few * sum(map(bool, _corrected_steps(config)))
