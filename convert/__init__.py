@@ -8,6 +8,7 @@ graph/          the network as data        network.py     SpikingNetwork: the re
 neurons/        the laws                   lattice.py     numbers on which float32 sums are exact
 normalisation/  activations to thresholds  simulation/    running it
 writing/        the result to files        __main__.py    the command line of the main job
+correction.py   starts and biases, tried in several ways
 """
 
 from convert.config import ConvertConfig

@@ -22,7 +22,7 @@ FLOORS = (
     ("convert.simulation",),
     ("convert.normalisation", "convert.writing"),
     ("convert.config",),
-    ("convert.pipeline", "convert.recipes"),
+    ("convert.pipeline", "convert.correction", "convert.recipes"),
     ("convert", "convert.__main__"),
 )
 

@@ -8,7 +8,6 @@ resolution.py   what a leak hides, and which layers it concerns
 moments.py      statistics from batch norms, when there is no data
 bounds.py       thresholds from the weights alone, when there is neither
 calibration.py  calibrate_potentials(), calibrate_biases(): layer by layer in depth order
-correction.py   calibrated(): both, in the way of several that brings the output nearest to the ANN
 scaling.py      normalise(): weights and biases in units of the thresholds, on the lattice
 quantisation.py quantise(): a graph with levels in the place of activations, for the exact mode
 """

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from convert import convert, trace
+from convert import convert, correction, trace
 from convert.config import ConvertConfig
 from convert.errors import CalibrationError, ConfigError
 from convert.graph import ir
@@ -19,7 +19,6 @@ from convert.neurons.burst import BurstNeuron
 from convert.neurons.graded import GradedNeuron
 from convert.neurons.hard_reset import HardResetNeuron
 from convert.neurons.radix import RadixNeuron
-from convert.normalisation import correction
 from convert.normalisation.calibration import calibrate_biases
 from convert.normalisation.rules import Threshold
 from convert.normalisation.spike_norm import STEPS, spike_norm
