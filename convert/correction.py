@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import TypeVar
 
 from torch import Tensor
 
@@ -18,7 +20,11 @@ from convert.normalisation.calibration import (
 )
 from convert.normalisation.resolution import levels
 
-__all__ = ["Progress", "calibrated", "sample_passes"]
+__all__ = ["Progress", "calibrated", "preferred", "sample_passes"]
+
+Way = TypeVar("Way")
+
+_CLEARLY = 2.0
 
 _TRIED_ON = 256
 """The most calibration samples on which several ways are tried."""
@@ -29,7 +35,9 @@ def calibrated(
 ) -> tuple[SpikingNetwork, tuple[str, ...]]:
     """`snn` with starts and biases calibrated on `few`, and what was found on the way.
 
-    Whether to stagger the starts, and how late to read out, is tried on the first of these samples.
+    Whether to stagger the starts, and how late to read out, is tried on the first of these samples. Of the ways, in the
+    order of preference, the first is taken that is not clearly worse than the best: staggered starts also serve fewer
+    steps than asked for, and an early read-out leaves out less.
     """
     if not _tries(config):
         return _corrected(snn, folded, few, config, config.start_spread, progress), ()
@@ -37,12 +45,12 @@ def calibrated(
     steps = max(starts, biases)
     delays = list(dict.fromkeys((snn.readout_delay, config.later_readout or snn.readout_delay)))
     tried: dict[float, SpikingNetwork] = {}
-    errors: dict[tuple[float, int], float] = {}
+    errors: dict[tuple[float, int], Tensor] = {}
     for spread in dict.fromkeys((config.start_spread, 0.0 if config.spread_on_trial else config.start_spread)):
         tried[spread] = _corrected(snn, folded, first, config, spread, progress)
         found = output_errors(tried[spread], folded, first, steps, delays, centred=biases > 0)
         errors |= {(spread, delay): error for delay, error in zip(delays, found, strict=True)}
-    spread, delay = best = min(errors, key=lambda way: errors[way])
+    spread, delay = taken = preferred(errors)
     later = replace(snn, readout_delay=delay)
     if len(first) < len(few):
         later = _corrected(later, folded, few, config, spread, progress)
@@ -50,11 +58,35 @@ def calibrated(
         later = replace(tried[spread], readout_delay=delay)
         if biases and delay != snn.readout_delay:
             later = centred_output(later, folded, first, biases)
-    told = "; ".join(f"{_way(*way)}: {error:.3g}" for way, error in errors.items())
+    told = "; ".join(f"{_way(*way)}: {float(error.mean()):.3g}" for way, error in errors.items())
     return later, (
         f"Tried on {len(first)} calibration samples, by the mean square of the output's error after {steps} steps: "
-        f"{told}. Taken: {_way(*best)}.",
+        f"{told}. Taken: {_way(*taken)}, the first that is not clearly worse than the best.",
     )
+
+
+def preferred(errors: Mapping[Way, Tensor]) -> Way:
+    """The first key whose mean exceeds the lowest by no more than `_CLEARLY` standard errors of the paired difference.
+
+    Parameters
+    ----------
+    errors : mapping
+        Way, in the order of preference, -> error of each sample (samples,); the same samples for all.
+
+    >>> import torch
+    >>> preferred({"a": torch.tensor([2.0, 1.0, 1.0]), "b": torch.tensor([1.0, 1.0, 1.0])})
+    'a'
+    >>> preferred({"a": torch.tensor([2.0, 2.1, 2.2]), "b": torch.tensor([1.0, 1.0, 1.0])})
+    'b'
+    """
+    best = min(errors, key=lambda way: float(errors[way].mean()))
+
+    def clearly_worse(way: Way) -> bool:
+        excess = errors[way] - errors[best]
+        spread = float(excess.std()) if len(excess) > 1 else 0.0
+        return float(excess.mean()) > _CLEARLY * spread / len(excess) ** 0.5
+
+    return next(way for way in errors if not clearly_worse(way))
 
 
 def _way(spread: float, delay: int) -> str:

@@ -131,8 +131,9 @@ def centred_output(network: SpikingNetwork, folded: Graph, x: Tensor, steps: int
 
 def output_errors(
     network: SpikingNetwork, folded: Graph, x: Tensor, steps: int, delays: Sequence[int], centred: bool = False
-) -> list[float]:
-    """Mean square of the difference of both networks' outputs after `steps` steps, for every delay of the read-out.
+) -> list[Tensor]:
+    """Of each sample the mean square of the difference of both networks' outputs after `steps` steps: one tensor for
+    every delay of the read-out.
 
     Parameters
     ----------
@@ -150,7 +151,7 @@ def output_errors(
             before = d * said[d - 1] if d else 0.0  # a read-out says the mean of what has arrived since its delay
             parts.append((steps * said[-1] - before) / (steps - d) - meant)
     errors = [torch.cat(parts) for parts in found]
-    return [float((error - error.mean(0) if centred else error).square().mean()) for error in errors]
+    return [(error - error.mean(0) if centred else error).square().flatten(1).mean(1) for error in errors]
 
 
 class _Surplus:
