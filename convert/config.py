@@ -55,7 +55,8 @@ class ConvertConfig:
         Quanta over which the starts of a population are staggered where they are calibrated; see
         `convert.normalisation.calibration`.
     spread_on_trial : bool
-        Whether they are staggered only if that brings the output on calibration samples nearer to the ANN's.
+        Whether they start evenly after all if that brings the output on calibration samples clearly nearer to the
+        ANN's; see `convert.correction`.
     bias_steps : int
         Steps for which biases are corrected, after the potentials; 0 leaves them as they are.
     calibrated_on : int
@@ -66,7 +67,7 @@ class ConvertConfig:
         Steps that the read-out leaves out, at most half of those simulated; None estimates how long activity takes
         to reach the output.
     later_readout : int
-        A longer delay, taken if it brings the output on calibration samples nearer to the ANN's; 0: not tried.
+        A longer delay, taken if it brings the output on calibration samples clearly nearer to the ANN's; 0: not tried.
     reset, v_threshold, signed, spike_values
         How neurons in the place of rectifiers spike; see `convert.neurons.families.Law`.
     burst : int
