@@ -1,4 +1,4 @@
-"""calibrated(): starts and biases corrected, in the way of several that brings the output nearest to the ANN's."""
+"""calibrated(): starts and biases corrected, in the first of several ways that is not clearly worse than the best."""
 
 from __future__ import annotations
 
@@ -20,11 +20,12 @@ from convert.normalisation.calibration import (
 )
 from convert.normalisation.resolution import levels
 
-__all__ = ["Progress", "calibrated", "preferred", "sample_passes"]
+__all__ = ["calibrated", "preferred", "sample_passes"]
 
 Way = TypeVar("Way")
 
 _CLEARLY = 2.0
+"""Standard errors of a paired difference, about 95 % of a normal one: less is taken for chance."""
 
 _TRIED_ON = 256
 """The most calibration samples on which several ways are tried."""
@@ -46,7 +47,7 @@ def calibrated(
     delays = list(dict.fromkeys((snn.readout_delay, config.later_readout or snn.readout_delay)))
     tried: dict[float, SpikingNetwork] = {}
     errors: dict[tuple[float, int], Tensor] = {}
-    for spread in dict.fromkeys((config.start_spread, 0.0 if config.spread_on_trial else config.start_spread)):
+    for spread in _spreads(config):
         tried[spread] = _corrected(snn, folded, first, config, spread, progress)
         found = output_errors(tried[spread], folded, first, steps, delays, centred=biases > 0)
         errors |= {(spread, delay): error for delay, error in zip(delays, found, strict=True)}
@@ -98,8 +99,12 @@ def _way(spread: float, delay: int) -> str:
 
 def _tries(config: ConvertConfig) -> bool:
     """Whether networks are calibrated in several ways first."""
-    several = (config.spread_on_trial and config.start_spread > 0) or config.later_readout > 0
-    return several and config.potential_steps > 0
+    return config.potential_steps > 0 and (len(_spreads(config)) > 1 or config.later_readout > 0)
+
+
+def _spreads(config: ConvertConfig) -> list[float]:
+    """Widths over which starts are staggered, the preferred one first."""
+    return list(dict.fromkeys((config.start_spread, 0.0 if config.spread_on_trial else config.start_spread)))
 
 
 def _corrected(
@@ -135,6 +140,6 @@ def sample_passes(samples: int, config: ConvertConfig) -> int:
     """How many samples `calibrated` simulates for each population."""
     few = min(samples, config.calibrated_on)
     if _tries(config):
-        first, ways = min(few, _TRIED_ON), 2 if config.spread_on_trial and config.start_spread > 0 else 1
-        few = ways * first + (few if few > first else 0)
+        first = min(few, _TRIED_ON)
+        few = len(_spreads(config)) * first + (few if few > first else 0)
     return few * sum(map(bool, _corrected_steps(config)))

@@ -132,8 +132,8 @@ def through(node: Node, inputs: list[Carried]) -> Carried:
     return Carried(bits, sum(bounds) if isinstance(op, ir.Add) else max(bounds))
 
 
-def _weighted(op: Op, source: Carried) -> Carried:
-    weight, bias = (op.scale, op.shift) if isinstance(op, ir.Affine) else (op.weight, op.bias)  # type: ignore[union-attr]
+def _weighted(op: ir.Linear | ir.Conv | ir.Affine, source: Carried) -> Carried:
+    weight, bias = (op.scale, op.shift) if isinstance(op, ir.Affine) else (op.weight, op.bias)
     reach = weight.abs() if isinstance(op, ir.Affine) else weight.abs().flatten(1).sum(1)
     bound = float((reach * source.bound).max()) + (0.0 if bias is None else float(bias.abs().max()))
     if op not in _LATTICES:

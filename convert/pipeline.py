@@ -11,7 +11,7 @@ from functools import partial
 from torch import Tensor
 
 from convert.config import SPIKE_NORM, ConvertConfig
-from convert.correction import Progress, calibrated, sample_passes
+from convert.correction import calibrated, sample_passes
 from convert.graph import ir
 from convert.graph.folding import fold, rebuild
 from convert.graph.ir import Graph, Node
@@ -19,6 +19,7 @@ from convert.graph.readout import Head, heads_of
 from convert.network import SpikingNetwork
 from convert.neurons.families import can_burst, make_neuron
 from convert.normalisation.bounds import bounded_thresholds
+from convert.normalisation.calibration import Progress
 from convert.normalisation.granularity import neuron_wise
 from convert.normalisation.moments import remembered
 from convert.normalisation.quantisation import evened, quantise, quantise_in_digits

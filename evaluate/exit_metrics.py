@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -11,6 +14,7 @@ import numpy.typing as npt
 from convert import Conversion
 from evaluate.decisions import share
 from evaluate.early_exit import Exited
+from evaluate.errors import RunFileError
 from evaluate.layers import counts_of, layer_record
 from evaluate.operations import count_operations
 from evaluate.pricing import models_for
@@ -18,7 +22,7 @@ from evaluate.records import Metric, Run, pack_bits, unpack_bits
 from evaluate.runner import Measurement
 from evaluate.statistics import describe, paired_difference, wilson
 from evaluate.tasks import Plan
-from evaluate.traces import named, total
+from evaluate.traces import named, titled, total
 
 __all__ = ["exit_curve", "exit_metrics", "with_exits"]
 
@@ -37,7 +41,7 @@ def with_exits(run: Run, found: Exited, conversion: Conversion, measured: Measur
         environment=run.environment
         | {"seconds": run.environment["seconds"] | {k: round(v, 3) for k, v in found.seconds.items()}},
     )  # fmt: skip
-    rows = exit_metrics(made)
+    rows = exit_metrics(made, {m.name: m for m in run.metrics})
     changed = next(m for m in rows if m.name == f"{_PREFIX}.changed_decisions")
     share = (changed.value or 0.0) / len(found.steps)
     broken = record["rule"] == "margin" and share > record["rate"]
@@ -60,12 +64,26 @@ def _record(found: Exited, conversion: Conversion, measured: Measurement, asked:
             "right_in_the_end": pack_bits(_equal(final, truth).tolist())}  # fmt: skip
 
 
-def exit_metrics(run: Run) -> list[Metric]:
-    """The rows of a run file that only a run with an early exit has, from what else the run holds."""
-    n, dt_s = run.samples["count"], run.case["config"]["dt_ms"] / 1e3
-    stops = [(named(row["steps"], "steps", "steps"), row["stopped"]) for row in run.curves["early_exit"]]
+def exit_metrics(run: Run, others: Mapping[str, Metric]) -> list[Metric]:
+    """The rows of a run file that only a run with an early exit has, from what else the run holds.
+
+    Parameters
+    ----------
+    others : mapping
+        Name -> metric of the same samples after all steps.
+
+    Raises
+    ------
+    RunFileError
+        The curve is not one of so many samples.
+    """
+    n, dt_s, rows = run.samples["count"], run.case["config"]["dt_ms"] / 1e3, run.curves["early_exit"]
+    found = [row["stopped"] for row in rows]
+    if any(type(count) is not int or count < 0 for count in found) or sum(found) != n:
+        raise RunFileError(f"curves.early_exit: {found[:8]} samples stop; expected {n} in all; convert the model again")
+    stops = [(named(row["steps"], "steps", "steps"), row["stopped"]) for row in rows]
     mean = total(t * named(count, "samples that stop there") for t, count in stops) / named(n, "samples")
-    return [*_steps_metrics(run, mean, dt_s), *_decision_metrics(run), *_cost_metrics(run, mean, dt_s)]
+    return [*_steps_metrics(run, mean, dt_s), *_decision_metrics(run), *_cost_metrics(run, mean, dt_s, others)]
 
 
 def _last(run: Run) -> int:
@@ -73,11 +91,11 @@ def _last(run: Run) -> int:
 
 
 def _steps_metrics(run: Run, mean: float, dt_s: float) -> list[Metric]:
-    rows, n, of = run.curves["early_exit"], run.samples["count"], "of the step at which a sample stopped"
-    steps = np.repeat([float(row["steps"]) for row in rows], [row["stopped"] for row in rows])
-    half = 1.96 * float(steps.std(ddof=1)) / n**0.5 if n > 1 else 0.0
-    of = f"{of}, of {_last(run)} at most"
-    late = float(np.quantile(steps, 0.99, method="higher"))
+    rows, n = run.curves["early_exit"], run.samples["count"]
+    of = f"of the step at which a sample stopped, of {_last(run)} at most"
+    squares = math.fsum(row["stopped"] * (row["steps"] - float(mean)) ** 2 for row in rows)
+    half = 1.96 * math.sqrt(squares / (n - 1) / n) if n > 1 else 0.0
+    late = float(_quantile(rows, 0.99))
     ms = mean * named(dt_s * 1e3, "dt", "ms")
     low, high = float(mean) - half, float(mean) + half
     return [
@@ -85,6 +103,13 @@ def _steps_metrics(run: Run, mean: float, dt_s: float) -> list[Metric]:
         Metric(f"{_PREFIX}.steps_p99", late, "steps", "lower", n, note=f"99th percentile {of}"),
         Metric(f"{_PREFIX}.ms", ms, "ms", "lower", n, note=f"mean; steps of {dt_s * 1e3:g} ms"),
     ]
+
+
+def _quantile(rows: Sequence[Mapping[str, int]], share: float) -> int:
+    """The step by which `share` of the samples have stopped; NumPy's method "higher"."""
+    stopped = list(accumulate(row["stopped"] for row in rows))
+    place = math.ceil(share * (stopped[-1] - 1))
+    return next(row["steps"] for row, count in zip(rows, stopped, strict=True) if count > place)
 
 
 def _decision_metrics(run: Run) -> list[Metric]:
@@ -115,7 +140,7 @@ def _decision_metrics(run: Run) -> list[Metric]:
     ]  # fmt: skip
 
 
-def _cost_metrics(run: Run, mean: float, dt_s: float) -> list[Metric]:
+def _cost_metrics(run: Run, mean: float, dt_s: float, others: Mapping[str, Metric]) -> list[Metric]:
     """Operations and modelled joules up to the exit, and the shares saved; the rule itself is not priced."""
     n, last, setting = run.samples["count"], _last(run), run.assumptions["setting"]
     (counts,) = counts_of(run.samples["early_exit"]["layers"], (float(mean),))
@@ -123,7 +148,7 @@ def _cost_metrics(run: Run, mean: float, dt_s: float) -> list[Metric]:
     note = f"up to the exit, against {last} steps; what the rule itself computes is not counted"
     rows = [
         Metric(f"{_PREFIX}.synops", synops, "SynOps", "lower", n, note=note),
-        _saved(f"{_PREFIX}.synops_saved", synops, run.metric("synops.per_inference"), n, note),
+        _saved(f"{_PREFIX}.synops_saved", synops, others["synops.per_inference"], n, note),
     ]
     duration = setting["inference_s"][-1] - (last - mean) * dt_s
     for i, model in enumerate(models_for(setting["bits"][-1], duration)):
@@ -132,7 +157,7 @@ def _cost_metrics(run: Run, mean: float, dt_s: float) -> list[Metric]:
         how = f"modelled by {model.name}, not measured; {note}{unsure}"
         if i == 0:
             rows.append(Metric(f"{_PREFIX}.energy_j", span.value, "J", "lower", n, span.low, span.high, how))
-        whole = run.metric(f"energy.{name}.snn_j")
+        whole = others[f"energy.{name}.snn_j"]
         rows.append(_saved(f"{_PREFIX}.energy_saved.{name}", span.value, whole, n, how))
     return rows
 
@@ -141,7 +166,7 @@ def _saved(name: str, part: float, whole: Metric, n: int, note: str) -> Metric:
     """1 - part / whole."""
     if not whole.value:
         return Metric(name, None, "fraction", "higher", n, note=f"undefined: nothing to save; {note}")
-    return Metric(name, 1 - part / named(whole.value, whole.name, whole.unit), "fraction", "higher", n, note=note)
+    return Metric(name, 1 - part / titled(whole.value, whole.name), "fraction", "higher", n, note=note)
 
 
 def exit_curve(found: Exited, measured: Measurement) -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ Arithmetic is done in float64.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -56,8 +57,10 @@ Nodes = tuple[list[Node], str]
 
 
 def _to_float64(op: Op) -> Op:
-    doubled = {name: tensor.detach().to(device="cpu", dtype=torch.float64) for name, tensor in ir.tensors(op).items()}
-    return replace(op, **doubled) if doubled else op  # type: ignore[arg-type]
+    doubled: dict[str, Any] = {
+        name: tensor.detach().to(device="cpu", dtype=torch.float64) for name, tensor in ir.tensors(op).items()
+    }
+    return replace(op, **doubled) if doubled else op
 
 
 def _redirect(nodes: list[Node], output: str, names: dict[str, str]) -> Nodes:

@@ -79,6 +79,9 @@ class LeakyState:
 class LeakyNeuron:
     """The seed neuron; the module's docstring has its equations.
 
+    Neurons derived from it that remember more than a potential narrow the type of `step`'s state, and silence the type
+    checker there: a neuron is only ever given back the state that its own `start` or `step` made.
+
     Parameters
     ----------
     tau_mem_s, tau_syn_s : float

@@ -39,7 +39,7 @@ from convert.normalisation.statistics import channel_axis
 from convert.simulation.engine import batch_within, simulate
 from convert.simulation.relay import Relay
 
-__all__ = ["calibrate_biases", "calibrate_potentials", "centred_output", "output_errors", "staggered"]
+__all__ = ["Progress", "calibrate_biases", "calibrate_potentials", "centred_output", "output_errors", "staggered"]
 
 _MEMORY = 64 << 20
 

@@ -42,7 +42,7 @@ def metrics_again(run: Run) -> dict[str, Metric]:
     if "rest" in run.samples:
         found |= {m.name: m for m in rest_metrics(run.samples["rest"])}
     if "early_exit" in run.samples:
-        found |= {m.name: m for m in exit_metrics(run)}
+        found |= {m.name: m for m in exit_metrics(run, found)}
     if any(m.name == METRIC for m in run.metrics):
         found[METRIC] = simulation_metric(run.environment.get("joules", {}), run.samples["count"])
     return found | {m.name: m for m in _means(run)}

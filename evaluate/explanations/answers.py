@@ -72,7 +72,7 @@ class Answers:
             raise EvaluateError(_unknown(name, list(self.numbers)))
         try:
             again, value = self._again(number)
-        except (KeyError, TypeError, ValueError, IndexError, ZeroDivisionError) as error:
+        except (KeyError, TypeError, ValueError, IndexError, ArithmeticError) as error:
             raise EvaluateError(
                 f"{name}: the run file does not hold together ({type(error).__name__}: {error}); "
                 "convert the model again"

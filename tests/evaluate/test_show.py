@@ -152,6 +152,24 @@ def test_a_run_file_that_does_not_hold_together_is_refused(folder: Path) -> None
             explain(damaged, "snn.accuracy")
 
 
+@pytest.mark.parametrize("stopped", [-5, 10**30, 1e30, True, 0.5])
+def test_a_curve_that_is_not_one_of_these_samples_is_refused(folder: Path, stopped: object) -> None:
+    run = made("margin:1%", folder)
+    rows = [{**run.curves["early_exit"][0], "stopped": stopped}, *run.curves["early_exit"][1:]]
+    for curve in (rows, []):
+        with pytest.raises(EvaluateError, match=r"curves.early_exit: .* expected 30 in all; convert the model again"):
+            explain(replace(run, curves=run.curves | {"early_exit": curve}), "latency.early_exit.steps")
+
+
+def test_numbers_of_an_early_exit_come_out_again_for_several_seeds(folder: Path) -> None:
+    one = made("sound", folder)
+    again = replace(one, metrics=tuple(
+        replace(m, value=2 * m.value, observations=(m.value, 3 * m.value)) if m.name == "synops.per_inference" else m
+        for m in one.metrics
+    ), case=one.case | {"seeds": [0, 1]})  # fmt: skip
+    assert "recomputed  identical" in explain(again, "latency.early_exit.synops_saved")
+
+
 def test_an_earlier_run_file_still_has_its_numbers(folder: Path) -> None:
     run = made("rate", folder)
     old = replace(run, assumptions={k: v for k, v in run.assumptions.items() if k != "setting"})
