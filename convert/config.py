@@ -18,10 +18,13 @@ from convert.neurons.radix import MOST_DIGITS, RadixNeuron
 from convert.normalisation.granularity import GRANULARITIES
 from convert.normalisation.rules import RULES
 
-__all__ = ["CODES", "SPIKE_NORM", "ConvertConfig"]
+__all__ = ["CODES", "MOST_STEPS", "SPIKE_NORM", "ConvertConfig"]
 
 CODES = ("rate", "differential")
 """Names on the command line; the code of the recipes "exact" and "radix" comes with them."""
+
+MOST_STEPS = 100_000
+"""That a network is made for or runs: what takes more is a slip of the finger."""
 
 SPIKE_NORM = "spike-norm"
 """The rule that needs the spiking network itself, so it is no entry of `RULES`."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from convert.config import ConvertConfig
+from convert.config import MOST_STEPS, ConvertConfig
 from convert.errors import ConfigError
 
 __all__ = ["OWN_STEPS", "RECIPES", "Recipe", "recipe"]
@@ -50,8 +50,8 @@ class Recipe:
         ConfigError
             An option outside its range.
         """
-        if steps < 1:
-            raise ConfigError(f"--for-steps: got {steps}; expected at least 1")
+        if not 1 <= steps <= MOST_STEPS:
+            raise ConfigError(f"--for-steps: got {steps}; expected 1 to {MOST_STEPS}")
         given = {"later_readout": 0} if "readout_delay" in changes else {}  # who names a delay gets it
         return ConvertConfig(**{**self.options(steps), **given, **changes, "recipe": self.name})
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from convert.config import ConvertConfig
+from convert.config import MOST_STEPS, ConvertConfig
 from convert.errors import ConfigError
 from convert.reading.hints import Hints
 from convert.recipes import recipe
@@ -75,8 +75,8 @@ class Request:
                                   ("--memory-mb", self.memory_mb), ("--input-shape", min(self.input_shape or (1,))))
             if value is not None and value < 1
         ]  # fmt: skip
-        if not self.steps or self.steps[0] < 1 or self.steps[-1] > 100_000:
-            wrong.append(f"--steps: got {self.steps}; expected numbers from 1 to 100000, such as 1,2,4,8,16,32,64")
+        if not self.steps or self.steps[0] < 1 or self.steps[-1] > MOST_STEPS:
+            wrong.append(f"--steps: got {self.steps}; expected 1 to {MOST_STEPS}, such as 1,2,4,8,16,32,64")
         if not 0 <= self.seed < 2**63:
             wrong.append(f"--seed: got {self.seed}; expected 0 or more")
         if self.task not in TASKS:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from itertools import product
 from typing import Any
 
+from convert.config import MOST_STEPS
 from convert.neurons.families import NEURONS
 from convert.simulation.engine import ENGINES
 from evaluate.benchmarks.subjects import default_batch, width_of, with_width
@@ -27,7 +28,7 @@ SCALINGS: dict[str, tuple[float, ...]] = {
 """What can be varied alone, and the values: T, samples, neurons of a hidden layer, factor on the thresholds."""
 
 _ENGINES = tuple(name for name in ENGINES if name != "auto")
-_MOST = {"--steps": 100_000, "--batch": 100_000, "--threads": 4096, "--repeats": 10_000}
+_MOST = {"--steps": MOST_STEPS, "--batch": 100_000, "--threads": 4096, "--repeats": 10_000}
 
 
 @dataclass(frozen=True)

@@ -157,8 +157,9 @@ def test_a_readout_may_wait_for_the_synapses_of_every_layer():
 def test_unknown_recipes_and_options_are_refused_with_what_there_is():
     with pytest.raises(ConfigError, match=r"--recipe: got 'diehl2014'; expected one of seed, .*did you mean diehl2015"):
         recipe("diehl2014")
-    with pytest.raises(ConfigError, match="--for-steps: got 0"):
-        recipe("seed").config(0)
+    for steps in (0, -1, 100_001, 10**20):
+        with pytest.raises(ConfigError, match=f"--for-steps: got {steps}; expected 1 to 100000"):
+            recipe("seed").config(steps)
 
 
 def test_the_read_out_leaves_out_its_delay_and_never_more_than_half():
