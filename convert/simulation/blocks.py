@@ -269,7 +269,7 @@ def _fired(spikes: Tensor, sums: Tensor, signed: bool) -> Tensor:
 
     Unsigned values are numbers of spikes: 0 or 1, or the length of a burst.
     """
-    return (spikes.count_nonzero(0) if signed else sums).sum(0).double()
+    return (spikes.sign().abs_().sum(0) if signed else sums).sum(0).double()  # count_nonzero takes three times as long
 
 
 class _Block:
@@ -297,7 +297,7 @@ class _Block:
         inexact = not site.neuron.on_lattice or site.neuron.tau_mem_s < float("inf")
         dtype = self._membrane_type(node, site.initial, inexact)
         before = self.run.states.get(node.name)
-        state, spikes = scan(site, before, current, self.steps, self.run.network.dt_s, dtype)
+        state, spikes = scan(site, before, current, self.steps, self.run.network.dt_s, dtype, self.run.plan is not None)
         self.run.states[node.name] = state
         self.run.note(node.name, spikes, site.neuron.signed)
         self.lanes["raw", node.name] = spikes

@@ -24,6 +24,7 @@ from convert.neurons.hard_reset import HardResetNeuron
 from convert.neurons.leaky import LeakyNeuron, LeakyState, decay
 from convert.neurons.synapse import Synapse
 from convert.neurons.tracking import CurveNeuron, TrackingNeuron, TrackingState, TwoSlopeNeuron
+from convert.simulation.events.curves import track
 
 __all__ = ["Decoder", "Filter", "Maximum", "channels_last", "scan", "some"]
 
@@ -56,8 +57,9 @@ def _block_like(x: Tensor, steps: int, dtype: torch.dtype) -> Tensor:
 
 
 def scan(
-    site: Site, state: State | None, current: Tensor, steps: int, dt_s: float, dtype: torch.dtype
-) -> tuple[State, Tensor]:
+    site: Site, state: State | None, current: Tensor, steps: int, dt_s: float, dtype: torch.dtype,
+    compiled: bool = False,
+) -> tuple[State, Tensor]:  # fmt: skip
     """Spikes of the population at `site` over a block of steps.
 
     Parameters
@@ -68,6 +70,8 @@ def scan(
         (steps, batch, *shape), or (1, batch, *shape) where it is constant.
     dtype
         Type of the membrane potential.
+    compiled
+        Whether the events kernel may be used where it has the loop.
 
     Returns
     -------
@@ -77,6 +81,8 @@ def scan(
     if state is None:
         v = torch.empty_like(current[0], dtype=dtype).copy_(site.initial)
         state = neuron.start(v)
+    if compiled and isinstance(neuron, CurveNeuron) and isinstance(state, TrackingState):
+        return track(site, neuron, state, current, steps, dt_s)
     spikes = _block_like(current, steps, torch.float32)
     if isinstance(neuron, AdaptiveNeuron) and isinstance(state, AdaptiveState):
         return _scan_adaptive(neuron, state, current, quantum, spikes, dt_s), spikes

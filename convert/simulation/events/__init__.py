@@ -7,4 +7,5 @@ wiring.py       which nodes it can compute: from the graph to connections betwee
 weights.py      connections to the kernel's weight tiles
 planes.py       spikes as bit planes
 populations.py  state and one block of steps of a population
+curves.py       the loop of neurons on a curve, all of which work in every step
 """

@@ -195,6 +195,28 @@ struct Layer {
     double* currents;                // and their synaptic currents, real only, with a filter
 };
 
+// Neurons that keep their count on a curve of their charge, on all of which every step works (`track`).
+struct Tracked {
+    int64_t size, neurons;           // samples * neurons, and neurons of a sample
+    int64_t steps;
+    const void* drive;               // [steps][size], of float or double
+    int64_t drive_step;              // stride of the steps: 0, if it is constant
+    int32_t drive_bytes;             // 4 or 8
+    double *charge, *count;          // [size]: the state
+    float* spikes;                   // [steps][size]: -1, 0 or 1
+    double beta, threshold;          // of the membrane; spikes owed at which one is fired
+    const double *windows, *inverse; // [steps]: steps that the charge stands for, and one over them
+    const double *units, *spikes_per; // lam / quantum and 1 / lam: [neurons] if `apart`, else one for all
+    int32_t apart;
+    // The curve in straight pieces: f(x) = rises[k] x + offsets[k] from breaks[k - 1] on and below breaks[k].
+    const double *breaks, *rises, *offsets;
+    int64_t break_count;
+    // Where to look for the piece of x: from first[(x - low) per_unit] on, upwards.
+    double low, per_unit;
+    const int32_t* first;
+    int64_t cells;
+};
+
 }  // extern "C"
 
 // ---------------------------------------------------------------------------------------------------- rows
@@ -785,16 +807,61 @@ inline void add_digits(const uint32_t* add, uint32_t* digit, int64_t plane, int 
     }
 }
 
+// ---------------------------------------------------------------------------------------------------- curves
+
+inline int64_t piece_of(const Tracked& a, double x) {
+    const double at = (x - a.low) * a.per_unit;
+    int64_t k = a.first[at > 0 ? (at < (double)(a.cells - 1) ? (int64_t)at : a.cells - 1) : 0];
+    while (k < a.break_count && x >= a.breaks[k]) k++;
+    return k;
+}
+
+// All steps of a tile of neurons after each other; the operations of `TrackingNeuron.step`, in its order.
+template <class Drive> void track(const Tracked& a) {
+    constexpr int64_t kTile = 256;
+    double x[kTile], rise[kTile], offset[kTile], unit[kTile], per[kTile];
+    for (int64_t begin = 0; begin < a.size; begin += kTile) {
+        const int64_t n = std::min(kTile, a.size - begin);
+        double *charge = a.charge + begin, *count = a.count + begin;
+        for (int64_t i = 0; i < n; i++) {
+            const int64_t neuron = a.apart ? (begin + i) % a.neurons : 0;
+            unit[i] = a.units[neuron];
+            per[i] = a.spikes_per[neuron];
+        }
+        for (int64_t t = 0; t < a.steps; t++) {
+            const Drive* drive = (const Drive*)a.drive + t * a.drive_step + begin;
+            float* spikes = a.spikes + t * a.size + begin;
+            const double window = a.windows[t], inverse = a.inverse[t];
+            for (int64_t i = 0; i < n; i++) {
+                charge[i] = charge[i] * a.beta + (double)drive[i];
+                x[i] = charge[i] * inverse * unit[i];
+            }
+            for (int64_t i = 0; i < n; i++) {
+                const int64_t k = piece_of(a, x[i]);
+                rise[i] = a.rises[k];
+                offset[i] = a.offsets[k];
+            }
+            for (int64_t i = 0; i < n; i++) {
+                const double left = count[i] * a.beta, owed = (x[i] * rise[i] + offset[i]) * (per[i] * window) - left;
+                const double fired = owed >= a.threshold ? 1.0 : owed <= -a.threshold ? -1.0 : 0.0;
+                spikes[i] = (float)fired;
+                count[i] = left + fired;
+            }
+        }
+    }
+}
+
 }  // namespace
 
 extern "C" {
 
 // Changes whenever a structure or the meaning of an argument does.
-int events_version() { return 7; }
+int events_version() { return 8; }
 
 // What the caller's structures must measure.
 int events_size_of_source() { return sizeof(Source); }
 int events_size_of_layer() { return sizeof(Layer); }
+int events_size_of_tracked() { return sizeof(Tracked); }
 
 // Lanes of a 32-bit vector: how the channels of 16-bit weights are ordered.
 int events_lanes() { return kBytes / 4; }
@@ -819,6 +886,9 @@ void events_run(const Layer* layer, int threads, Team team) {
         part.real ? run_law<Real>(part) : run_law<Int>(part);
     });
 }
+
+// Spikes and new state of neurons on a curve.
+void events_track(const Tracked* tracked) { tracked->drive_bytes == 8 ? track<double>(*tracked) : track<float>(*tracked); }
 
 // Sums of spikes over windows, as binary numbers. `in` and `out` are bit planes, the lowest first: plane q of `out`,
 // of `out_planes`, holds bit q of the sum over the window of sum_p 2^level[p] in[p].

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import torch
 
-__all__ = ["Layer", "Source", "kernel", "team"]
+__all__ = ["Layer", "Source", "Tracked", "kernel", "team"]
 
-VERSION = 7
+VERSION = 8
 """Of the interface: `events_version` in events.cpp."""
 
 _BUILDS = ("avx512", "avx2", "plain")
@@ -57,6 +57,19 @@ class Layer(Structure):
         ("line_h", c_int32), ("line_w", c_int32), ("pool_h", c_int32), ("pool_w", c_int32),
         ("pool_stride_h", c_int32), ("pool_stride_w", c_int32), ("pool_pad_h", c_int32), ("pool_pad_w", c_int32),
         ("pool_dilation_h", c_int32), ("pool_dilation_w", c_int32), ("sums", c_void_p), ("currents", c_void_p),
+    ]  # fmt: skip
+
+
+class Tracked(Structure):
+    """`Tracked` of events.cpp."""
+
+    _fields_ = [
+        ("size", c_int64), ("neurons", c_int64), ("steps", c_int64),
+        ("drive", c_void_p), ("drive_step", c_int64), ("drive_bytes", c_int32),
+        ("charge", c_void_p), ("count", c_void_p), ("spikes", c_void_p), ("beta", c_double), ("threshold", c_double),
+        ("windows", c_void_p), ("inverse", c_void_p), ("units", c_void_p), ("spikes_per", c_void_p), ("apart", c_int32),
+        ("breaks", c_void_p), ("rises", c_void_p), ("offsets", c_void_p), ("break_count", c_int64),
+        ("low", c_double), ("per_unit", c_double), ("first", c_void_p), ("cells", c_int64),
     ]  # fmt: skip
 
 
@@ -115,6 +128,8 @@ def _opened(path: Path) -> ctypes.CDLL | None:
         c_void_p,
     ]  # fmt: skip
     library.events_pool.restype = None
+    library.events_track.argtypes = [POINTER(Tracked)]
+    library.events_track.restype = None
     library.events_count.argtypes = [c_void_p, c_int64]
     library.events_count.restype = c_int64
     library.events_tally.argtypes = [c_void_p, c_int, c_void_p, c_int64, c_int64, c_double, c_void_p, c_void_p]

@@ -256,9 +256,9 @@ def test_a_batch_fits_the_memory_it_is_given(name, values):
 def test_membranes_are_kept_in_the_type_that_their_sums_need(neuron, name, dtype, monkeypatch):
     seen = []
 
-    def watched(site, state, current, steps, dt_s, dtype):
+    def watched(site, state, current, steps, dt_s, dtype, compiled):
         seen.append(dtype)
-        return scan(site, state, current, steps, dt_s, dtype)
+        return scan(site, state, current, steps, dt_s, dtype, compiled)
 
     monkeypatch.setattr(blocks, "scan", watched)
     network, x = converted(name, neuron, input_code="poisson")

@@ -14,6 +14,7 @@ from convert.neurons.graded import GradedNeuron, halving
 from convert.neurons.hard_reset import HardResetNeuron
 from convert.neurons.leaky import LeakyNeuron
 from convert.neurons.synapse import Synapse
+from convert.simulation.events.library import kernel
 from convert.simulation.kernels import Decoder, Filter, Maximum, channels_last, scan
 
 ONE = torch.ones((), dtype=torch.float64)
@@ -40,7 +41,8 @@ def channels_last_block(current):
 @pytest.mark.parametrize("neuron", LAWS, ids=lambda n: f"{type(n).__name__}-{n.tau_mem_s}")
 @pytest.mark.parametrize("shape", [(7,), (3, 5), (3, 4, 4)])
 @pytest.mark.parametrize("constant", [True, False])
-def test_a_scan_is_its_neuron_s_step_again_and_again(neuron, shape, constant):
+@pytest.mark.parametrize("compiled", [True, False] if kernel() else [False])
+def test_a_scan_is_its_neuron_s_step_again_and_again(neuron, shape, constant, compiled):
     initial = 0.2 * random(shape[0], *[1] * (len(shape) - 1), seed=1)
     site, steps = Site(neuron, ONE + initial.abs(), ONE, initial), 23
     current = 0.6 * random(1 if constant else steps, 2, *shape)
@@ -51,7 +53,7 @@ def test_a_scan_is_its_neuron_s_step_again_and_again(neuron, shape, constant):
     middle, got = None, []
     for start, stop in ((0, 5), (5, 6), (6, 23)):
         part = current if constant else channels_last_block(current[start:stop])
-        middle, spikes = scan(site, middle, part, stop - start, 1e-3, torch.float64)
+        middle, spikes = scan(site, middle, part, stop - start, 1e-3, torch.float64, compiled)
         got.append(spikes)
     assert torch.equal(torch.cat(got).double(), torch.stack(expected))
     kept = vars(state)

@@ -16,8 +16,9 @@ from convert.graph import ir
 from convert.graph.folding import fold
 from convert.graph.ir import Graph
 from convert.graph.semantics import apply
-from convert.network import threshold_balanced
+from convert.network import Site, threshold_balanced
 from convert.neurons.families import Law
+from convert.neurons.tracking import CurveNeuron
 from convert.normalisation.bounds import bounded_thresholds
 from convert.normalisation.scaling import normalise
 from convert.reading.tracing import trace
@@ -26,6 +27,7 @@ from convert.simulation.events import library, plan, planes, populations
 from convert.simulation.events.plan import plan_of
 from convert.simulation.events.planes import packed, pooled
 from convert.simulation.events.weights import _together
+from convert.simulation.kernels import scan
 from evaluate.job import perform
 from evaluate.request import Request
 from tests.oracles.conversions import converted, fitted, neurons
@@ -324,6 +326,26 @@ def test_the_openmp_runtime_of_torch_is_found():
 def test_structures_are_those_of_the_kernel(build):
     assert ctypes.sizeof(library.Source) == library.kernel().events_size_of_source()
     assert ctypes.sizeof(library.Layer) == library.kernel().events_size_of_layer()
+    assert ctypes.sizeof(library.Tracked) == library.kernel().events_size_of_tracked()
+
+
+@pytest.mark.parametrize("breaks", [(0.25,), (-1.0, 0.0, 1e-9, 3.0, 3.5, 3.5000001, 1000.0), tuple(range(-90, 91))])
+@pytest.mark.parametrize("kind", [torch.float32, torch.float64])
+def test_the_piece_of_a_curve_is_found(build, breaks, kind):
+    """Pieces that do not meet: a neighbour's would be seen. On breaks, beside them, between and far beyond."""
+    draw = torch.Generator().manual_seed(0)
+    rises, offsets = (tuple(torch.randn(len(breaks) + 1, generator=draw).tolist()) for _ in range(2))
+    neuron = CurveNeuron(20e-3, 0.0, breaks=breaks, rises=rises, offsets=offsets)
+    edges = torch.tensor(breaks, dtype=kind)
+    beside = torch.tensor([-torch.inf, torch.inf], dtype=kind)
+    x = torch.cat([edges, *(edges.nextafter(side) for side in beside), edges + 0.1, torch.tensor([-1e12, 1e12])]).to(
+        kind
+    )
+    site = Site(neuron, torch.ones(()), torch.ones(()), torch.zeros(()))
+    for drive in (x[None, None], torch.cat([x[None, None]] * 5)):
+        expected, got = (scan(site, None, drive, 5, 1e-3, torch.float64, compiled) for compiled in (False, True))
+        assert torch.equal(expected[1], got[1]) and 0 < got[1].abs().sum() < got[1].numel()
+        assert torch.equal(expected[0].count, got[0].count) and torch.equal(expected[0].charge, got[0].charge)
 
 
 def test_other_quanta_are_refused():
