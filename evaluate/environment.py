@@ -30,7 +30,8 @@ def environment() -> dict[str, Any]:
         ``python``, ``platform``, ``processor``, ``cpu_count``; ``torch_threads`` (None unless torch is
         already imported: asking must not import it); ``packages`` (name -> version, None when absent);
         ``git`` (``commit``, ``dirty``: a tracked file differs; None when the source is no checkout of its
-        own); ``time_utc`` (ISO 8601).
+        own); ``project``, the same of the checkout that the command runs in (None where there is none, or where it is
+        that of the source); ``time_utc`` (ISO 8601).
     """
     return {
         "python": platform.python_version(),
@@ -40,6 +41,7 @@ def environment() -> dict[str, Any]:
         "torch_threads": _torch_threads(),
         "packages": {name: _version(name) for name in _PACKAGES},
         "git": _git(_SOURCE_TREE),
+        "project": _project(Path()),
         "time_utc": datetime.now(UTC).isoformat(timespec="milliseconds"),
     }
 
@@ -91,6 +93,13 @@ def _git(tree: Path) -> dict[str, Any] | None:
         return None
     changes = _ask_git(tree, "status", "--porcelain", "--untracked-files=no")
     return {"commit": commit, "dirty": None if changes is None else bool(changes)}
+
+
+def _project(folder: Path) -> dict[str, Any] | None:
+    """Commit and cleanness of the checkout that `folder` lies in, unless it is the source's own."""
+    root = _ask_git(folder, "rev-parse", "--show-toplevel")
+    tree = Path(root).resolve() if root else _SOURCE_TREE
+    return None if tree == _SOURCE_TREE else _git(tree)
 
 
 def _ask_git(tree: Path, *arguments: str) -> str | None:

@@ -14,7 +14,7 @@ from typing import Any
 from evaluate.records import Metric, Run
 from reports.errors import ReportError
 
-__all__ = ["branch", "check", "entries", "metric", "number", "plain", "sentences", "text"]
+__all__ = ["branch", "check", "checkout", "entries", "metric", "number", "plain", "sentences", "text"]
 
 _ABSENT = "not in this run file; convert the model again to measure it"
 
@@ -52,6 +52,14 @@ def metric(run: Run, name: str) -> Metric:
         return run.metric(name)
     except KeyError:
         return Metric(name, None, "?", "neither", note=_ABSENT)
+
+
+def checkout(run: Run) -> dict[str, Any]:
+    """``commit`` and ``dirty`` of what a run is of: of the project that the command ran in, else of the code itself.
+
+    A model and its settings live in a project; where there is none, what changes from run to run is the code.
+    """
+    return branch(run.environment, "project") or branch(run.environment, "git")
 
 
 def branch(record: Any, *path: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from dataclasses import MISSING, dataclass, fields
 from typing import Any
 
 from evaluate.records import Metric, Run, content_hash
-from reports.fields import branch, text
+from reports.fields import branch, checkout, text
 from reports.pairing import case_name, machine_of
 
 __all__ = ["Entry", "content_id", "entry_of"]
@@ -79,7 +79,7 @@ def entry_of(run: Run) -> Entry:
     config, environment = branch(run.case, "config"), run.environment
     return Entry(
         content_id(run), run.id, case_name(run),
-        text(branch(environment, "git"), "commit"), text(environment, "time_utc"),
+        text(checkout(run), "commit"), text(environment, "time_utc"),
         text(branch(run.case, "model"), "name"), text(config, "recipe"), text(config, "neuron"),
         text(branch(run.case, "data"), "spec"), run.metrics, run.layers, machine_of(run),
     )  # fmt: skip

@@ -9,7 +9,7 @@ from pathlib import Path
 from evaluate.errors import RunFileError
 from evaluate.records import Run
 from reports.errors import MissingStoreError, StoreError
-from reports.fields import branch
+from reports.fields import checkout
 from reports.pairing import load_runs
 from reports.store.store import Commit, Store, open_store
 
@@ -72,8 +72,8 @@ def _git(name: str) -> str:
 
 
 def _clean(store: Store, name: str, found: Sequence[Run]) -> list[Run]:
-    """Those whose code was the commit's; with changes of its own it was another."""
-    clean = [run for run in found if not branch(run.environment, "git").get("dirty")]
+    """Those made of the commit itself; with changes of its own it was something else."""
+    clean = [run for run in found if not checkout(run).get("dirty")]
     if clean:
         return clean
     raise StoreError(

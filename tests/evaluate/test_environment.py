@@ -84,6 +84,19 @@ def test_commit_and_dirt_of_a_checkout(tmp_path: Path) -> None:
     assert module._git(tree / "installed") is None, "the commit of somebody else's checkout"
 
 
+def test_the_commit_of_the_project_that_a_command_runs_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "models").mkdir()
+    monkeypatch.chdir(tmp_path / "models")
+    assert environment()["project"] is None
+    git(tmp_path, "init")
+    assert environment()["project"] is None, "no commit yet"
+    git(tmp_path, "commit", "--allow-empty", "-m", "one")
+    assert environment()["project"] == {"commit": git(tmp_path, "rev-parse", "HEAD"), "dirty": False}
+    monkeypatch.setattr(module, "_SOURCE_TREE", tmp_path.resolve())
+    found = environment()
+    assert found["project"] is None and found["git"]["commit"] == git(tmp_path, "rev-parse", "HEAD"), "the code's own"
+
+
 def test_no_git_is_silent(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert module._git(tmp_path.resolve()) is None
     monkeypatch.setenv("PATH", str(tmp_path))

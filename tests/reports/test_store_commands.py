@@ -163,6 +163,26 @@ def test_the_gate_takes_commits_branches_and_keys(
     assert find_runs("trunk", "none.db") == [good]
 
 
+def test_the_commit_of_a_run_is_that_of_the_project_it_ran_in(
+    make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    git(tmp_path, "init", "-q", "-b", "main")
+    git(tmp_path, "commit", "-q", "--allow-empty", "-m", "model")
+    model = {"commit": git(tmp_path, "rev-parse", "HEAD"), "dirty": False}
+
+    def run(kind: str, code: dict[str, object] | None, project: dict[str, object]) -> Run:
+        made = make_run(kind)
+        return replace(made, environment={**made.environment, "git": code, "project": project})
+
+    good, changed = run("full", None, model), run("mixed", None, {**model, "dirty": True})
+    developed = run("losing", {"commit": "c" * 40, "dirty": True}, model)
+    with open_store("runs.db") as store:
+        store.add([good, changed, developed])
+        assert [(found.commit, found.runs) for found in store.commits(last=5)] == [(model["commit"], 3)]
+    assert {found.id for found in find_runs("main", "runs.db")} == {good.id, developed.id}
+
+
 def test_names_that_mean_several_or_nothing(make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     full = make_run("full")
