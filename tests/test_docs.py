@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.commands import python
+
 OPTIONAL = {"distributed", "h5py", "nir", "onnx", "optuna", "sinabs", "skops", "spikingjelly"}
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -37,10 +39,7 @@ def test_python_blocks_run_and_print_what_they_say(block, tmp_path):
 def help_of(room):
     """The help of every command of `room` that the README names."""
     commands = [[]] if room == "convert" else [[c] for c in {shlex.split(line)[0] for r, line in COMMANDS if r == room}]
-    return "".join(
-        subprocess.run([sys.executable, "-m", room, *c, "--help"], cwd=ROOT, capture_output=True, text=True).stdout
-        for c in commands
-    )
+    return "".join(python(room, *c, "--help").stdout for c in commands)
 
 
 @pytest.mark.parametrize("room", ["convert", "zoo", "evaluate", "reports"])

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,10 +15,10 @@ from torch import nn
 
 from convert import simulate
 from convert.writing.artefact import load
+from tests.commands import ROOT, python
 from zoo import load as from_zoo
 from zoo import open_dataset
 
-ROOT = Path(__file__).parent.parent
 METRICS = {
     "ann.accuracy", "snn.accuracy", "agreement", "latency.steps_within_0.5pp", "latency.steps_within_0.1pp",
     "latency.ms_within_0.5pp", "synops.per_inference", "spikes.per_neuron", "energy.ann_j", "energy.snn_j",
@@ -29,9 +28,7 @@ MEMBERS = {"schema", "id", "case", "metrics", "curves", "layers", "assumptions",
 
 
 def convert(*arguments, cwd):
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "120"}
-    command = [sys.executable, "-m", "convert", *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=300)
+    return python("convert", *arguments, cwd=cwd, variables={"COLUMNS": "120"}, timeout=300)
 
 
 def metrics(folder):

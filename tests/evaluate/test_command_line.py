@@ -13,21 +13,14 @@ from pathlib import Path
 import pytest
 
 from evaluate.records import read_run
+from tests.commands import python
 
 ROOT = Path(__file__).parents[2]
 QUICK = ("--networks", "digits-relu", "--steps", "4", "--batch", "8", "--threads", "1", "--repeats", "2")
 
 
-def command(*arguments: str | Path) -> list[str]:
-    return [sys.executable, "-m", "evaluate", *map(str, arguments)]
-
-
-def python(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(*arguments), cwd=ROOT, capture_output=True, text=True, encoding="utf-8", check=False)
-
-
 def test_a_table_and_a_run_file(tmp_path: Path) -> None:
-    done = python("bench", *QUICK, "--peers", "none", "--out", tmp_path / "bench")
+    done = python("evaluate", "bench", *QUICK, "--peers", "none", "--out", tmp_path / "bench")
     assert done.returncode == 0, done.stderr
     header, _, row, *_ = done.stdout.splitlines()
     assert header.split() == ["network", "T", "batch", "threads", "rate", "ANN", "dense", "events"]
@@ -37,7 +30,7 @@ def test_a_table_and_a_run_file(tmp_path: Path) -> None:
 
 
 def test_json_is_the_run_file(tmp_path: Path) -> None:
-    done = python("bench", *QUICK, "--engines", "dense", "--peers", "none", "--json", "--out", tmp_path)
+    done = python("evaluate", "bench", *QUICK, "--engines", "dense", "--peers", "none", "--json", "--out", tmp_path)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == json.loads((tmp_path / "run.json").read_text())
 
@@ -55,7 +48,7 @@ def test_json_is_the_run_file(tmp_path: Path) -> None:
     ],
 )
 def test_bad_input_is_refused_in_one_line(arguments: tuple[str, ...], message: str) -> None:
-    done = python("bench", *arguments)
+    done = python("evaluate", "bench", *arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("evaluate: ") and message in done.stderr
     assert done.stderr.count("\n") == 1 and "Traceback" not in done.stderr
@@ -67,7 +60,7 @@ def test_an_interruption_keeps_the_finished_cases(tmp_path: Path) -> None:
     long = ("--networks", "digits-relu", "--steps", "1,10000", "--batch", "8", "--threads", "1", "--repeats", "20",
             "--engines", "dense", "--peers", "none", "--out", tmp_path)  # fmt: skip
     running = subprocess.Popen(
-        command("bench", *long), cwd=ROOT, stderr=subprocess.PIPE, text=True,
+        [sys.executable, "-m", "evaluate", "bench", *map(str, long)], cwd=ROOT, stderr=subprocess.PIPE, text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip  # a shell starts what runs in the background with SIGINT ignored, and children inherit that
     deadline = time.monotonic() + 120
@@ -82,5 +75,5 @@ def test_an_interruption_keeps_the_finished_cases(tmp_path: Path) -> None:
 
 
 def test_help_shows_examples() -> None:
-    done = python("bench", "--help")
+    done = python("evaluate", "bench", "--help")
     assert done.returncode == 0 and "--scaling steps,batch,width,rate" in done.stdout

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -25,8 +24,8 @@ from evaluate.rest import rest_metrics
 from evaluate.runner import measure
 from evaluate.tasks import plan
 from reports import summary
+from tests.commands import python
 
-ROOT = Path(__file__).parents[2]
 STEPS = (1, 2, 4, 8, 16, 32, 64)
 
 
@@ -104,8 +103,7 @@ def test_a_reopened_network_is_compared_with_its_quantised_network() -> None:
 
 
 def command(*arguments: str) -> subprocess.CompletedProcess[str]:
-    line = [sys.executable, "-m", "convert", *arguments]
-    return subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    return python("convert", *arguments, timeout=300)
 
 
 @pytest.fixture(scope="module")

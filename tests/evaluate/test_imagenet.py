@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +10,9 @@ import torch
 
 from evaluate.benchmarks.architectures import resnet18
 from evaluate.records import Run, read_run
+from tests.commands import python
 
 Image = pytest.importorskip("PIL.Image")
-ROOT = Path(__file__).parents[2]
 
 # The layout of torchvision's residual networks, narrow: stem, max pool, a block that keeps the size, one that halves it
 NARROW = """
@@ -60,9 +58,8 @@ def imagenet(tmp_path: Path) -> Path:
 
 def converted(model: Path, arch: str, folder: Path) -> Run:
     out = model.with_suffix(".snn")
-    line = ["-m", "convert", model, "--arch", arch, "--data", f"folder:{folder},preset=imagenet", "--limit", 3,
-            "--calibration-samples", 6, "--steps", "2,4", "--out", out]  # fmt: skip
-    done = subprocess.run([sys.executable, *map(str, line)], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = python("convert", model, "--arch", arch, "--data", f"folder:{folder},preset=imagenet", "--limit", 3,
+                  "--calibration-samples", 6, "--steps", "2,4", "--out", out)  # fmt: skip
     assert done.returncode == 0, done.stderr
     return read_run(out)
 

@@ -10,26 +10,16 @@ from pathlib import Path
 import pytest
 
 from evaluate.records import Run, write_run
+from tests.commands import python
 
 ROOT = Path(__file__).parents[2]
 
 MakeRun = Callable[[str], Run]
 
 
-def python(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, *map(str, arguments)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        check=False,
-    )
-
-
 def test_render_writes_the_report_and_prints_the_summary(make_run: MakeRun, tmp_path: Path) -> None:
     write_run(make_run("full"), tmp_path / "run.json")
-    done = python("-m", "reports", "render", tmp_path)
+    done = python("reports", "render", tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert "Energy verdict" in done.stdout
     assert done.stdout.endswith(f"Report: {tmp_path / 'report.md'}\n")
@@ -38,7 +28,7 @@ def test_render_writes_the_report_and_prints_the_summary(make_run: MakeRun, tmp_
 
 def test_out_names_another_folder(make_run: MakeRun, tmp_path: Path) -> None:
     write_run(make_run("bare"), tmp_path / "run.json")
-    done = python("-m", "reports", "render", tmp_path / "run.json", "--out", tmp_path / "pages")
+    done = python("reports", "render", tmp_path / "run.json", "--out", tmp_path / "pages")
     assert done.returncode == 0
     assert (tmp_path / "pages" / "report.md").exists() and not (tmp_path / "report.md").exists()
 
@@ -56,7 +46,7 @@ def test_bad_input_is_refused_in_one_line(content: str | None, message: str, tmp
     path = tmp_path / "run.json"
     if content is not None:
         path.write_text(content, encoding="utf-8")
-    done = python("-m", "reports", "render", path)
+    done = python("reports", "render", path)
     assert done.returncode == 2
     assert done.stderr.startswith("reports: ") and message in done.stderr
     assert done.stderr.count("\n") == 1 and "Traceback" not in done.stderr
@@ -64,18 +54,18 @@ def test_bad_input_is_refused_in_one_line(content: str | None, message: str, tmp
 
 def test_a_folder_that_cannot_be_written_is_refused(make_run: MakeRun, tmp_path: Path) -> None:
     write_run(make_run("bare"), tmp_path / "run.json")
-    done = python("-m", "reports", "render", tmp_path, "--out", tmp_path / "run.json")
+    done = python("reports", "render", tmp_path, "--out", tmp_path / "run.json")
     assert done.returncode == 2
     assert "cannot be written" in done.stderr and "--out" in done.stderr and "Traceback" not in done.stderr
 
 
 def test_help_shows_examples() -> None:
-    done = python("-m", "reports", "render", "--help")
+    done = python("reports", "render", "--help")
     assert done.returncode == 0
     assert "python -m reports render out/run.json --out pages/" in done.stdout
 
 
 def test_reports_needs_no_torch() -> None:
     script = "import sys, reports.__main__; print(*(m in sys.modules for m in ('torch', 'matplotlib.pyplot')))"
-    done = python("-c", script)
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.stdout.split() == ["False", "False"], done.stderr

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -22,9 +20,9 @@ from reports.history import entry_of
 from reports.movement import moved_most, moves
 from reports.quantities import shift
 from reports.series import BETTER, MOVED, SAME, UNKNOWN, WORSE, Case, Series, cases_of, direction
+from tests.commands import python
 from tests.reports.planted import HOSTILE, commit, entry, layers, measured, planted
 
-ROOT = Path(__file__).parents[2]
 MakeRun = Callable[[str], Run]
 
 
@@ -156,10 +154,10 @@ def test_the_command_line(make_run: MakeRun, tmp_path: Path) -> None:
         (tmp_path / f"r{i}").mkdir()
         run = make_run("full")
         write_run(replace(run, environment={"git": {"commit": commit(i)}}), tmp_path / f"r{i}" / "run.json")
-    command = [sys.executable, "-m", "reports", "dashboard", "--out", str(tmp_path / "site"), "--runs"]
-    done = subprocess.run([*command, str(tmp_path)], cwd=ROOT, capture_output=True, text=True)
+    command = ["reports", "dashboard", "--out", tmp_path / "site", "--runs"]
+    done = python(*command, tmp_path)
     assert (done.returncode, done.stdout, done.stderr) == (0, f"Dashboard: {tmp_path / 'site' / 'index.html'}\n", "")
-    refused = subprocess.run([*command, str(tmp_path / "none")], cwd=ROOT, capture_output=True, text=True)
+    refused = python(*command, tmp_path / "none")
     assert refused.returncode == 2 and "none" in refused.stderr and "Traceback" not in refused.stderr
 
 

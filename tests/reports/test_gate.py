@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 import random
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from statistics import median
 from xml.etree import ElementTree
@@ -22,6 +21,7 @@ from reports.evidence import flips, paired_ratio
 from reports.gate import FAIL, NOT_ENOUGH, PASS, Gate, gate
 from reports.pairing import load_runs
 from reports.verdicts import headline, junit, markdown, regressions
+from tests.commands import python
 
 ROOT = Path(__file__).parents[2]
 MakeRun = Callable[[str], Run]
@@ -269,10 +269,10 @@ def test_the_command_line(make_run: MakeRun, tmp_path: Path) -> None:
         (tmp_path / side / "case").mkdir(parents=True)
         write_run(scaled(make_run("full"), "energy.snn_j", factor), tmp_path / side / "case" / "run.json")
     assert len(load_runs(tmp_path / "base")) == 1
-    command = [sys.executable, "-m", "reports", "gate", "--base", str(tmp_path / "base"), "--head"]
+    command = ["reports", "gate", "--base", str(tmp_path / "base"), "--head"]
     outputs = ["--markdown", "--junit", "--list"]
     files = [word for option in outputs for word in (option, str(tmp_path / "out" / option[2:]))]
-    run = lambda *words: subprocess.run([*command, *words], cwd=ROOT, capture_output=True, text=True)  # noqa: E731
+    run = partial(python, *command)
     done = run(str(tmp_path / "head"), "--budgets", ".ci/budgets.toml", *files)
     assert (done.returncode, done.stderr) == (3, "") and done.stdout.startswith("Gate: fail")
     assert all((tmp_path / "out" / option[2:]).read_text() for option in outputs)

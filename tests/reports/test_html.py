@@ -6,8 +6,6 @@ import csv
 import io
 import json
 import re
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -20,8 +18,8 @@ from reports.errors import ReportError
 from reports.formats import csv_table, json_list
 from reports.html import html_page
 from reports.vectors import Axis, Panel, decades, marker, nice_ticks, octaves
+from tests.commands import python
 
-ROOT = Path(__file__).parents[2]
 VOID = {"meta", "br", "hr", "img", "input", "link"}
 MakeRun = Callable[[str], Run]
 
@@ -179,10 +177,10 @@ def test_data_for_other_programs(make_run: MakeRun) -> None:
 @pytest.mark.parametrize("form", ["html", "json", "csv"])
 def test_the_command_line(make_run: MakeRun, form: str, tmp_path: Path) -> None:
     write_run(make_run("full"), tmp_path / "run.json")
-    command = [sys.executable, "-m", "reports", "render", str(tmp_path), str(tmp_path), "--format", form]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    command = ["reports", "render", tmp_path, tmp_path, "--format", form]
+    done = python(*command)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"Report: {tmp_path / f'report.{form}'}\n"
     assert (tmp_path / f"report.{form}").stat().st_size > 100
-    refused = subprocess.run([*command[:-2], "--format", "md"], cwd=ROOT, capture_output=True, text=True)
+    refused = python(*command[:-2], "--format", "md")
     assert refused.returncode == 2 and "--format html shows several" in refused.stderr

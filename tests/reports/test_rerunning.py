@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,13 +12,10 @@ import pytest
 from evaluate.records import Run, read_run, write_run
 from reports.errors import ReportError
 from reports.rerunning import rerun
+from tests.commands import python
 
 ROOT = Path(__file__).parents[2]
 MakeRun = Callable[[str], Run]
-
-
-def python(*words: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", *map(str, words)], cwd=ROOT, capture_output=True, text=True)
 
 
 @pytest.fixture(scope="module")

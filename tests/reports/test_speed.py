@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +12,7 @@ from evaluate.records import Run, write_run
 from reports.errors import ReportError
 from reports.scaling import AXES, Point, curves, scaling_png
 from reports.speed import is_benchmark, render_speed, speed_lines, speed_page
+from tests.commands import python
 from tests.reports.speed_runs import case, speed_run
 
 THREE = [case(steps=steps) for steps in (8, 16, 32)]
@@ -98,8 +97,7 @@ def test_figures_are_written_where_there_are_curves(tmp_path: Path) -> None:
 
 def test_the_command_renders_a_benchmark(tmp_path: Path) -> None:
     write_run(speed_run(case()), tmp_path / "run.json")
-    done = subprocess.run([sys.executable, "-m", "reports", "render", str(tmp_path)], cwd=Path(__file__).parents[2],
-                          capture_output=True, text=True, check=False)  # fmt: skip
+    done = python("reports", "render", tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith(f"{case()['label']}: dense 8.00, events 2.00, spikingjelly 20.0 ANN passes at 10.0 %")
 

@@ -1,11 +1,10 @@
-import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 import zoo
+from tests.commands import python
 from zoo.__main__ import main
 
 ROOT = Path(zoo.__file__).parents[1]
@@ -14,14 +13,7 @@ ROOT = Path(zoo.__file__).parents[1]
 @pytest.fixture
 def run(tmp_path):
     def call(*arguments, code=0):
-        done = subprocess.run(
-            [sys.executable, "-m", "zoo", *arguments],
-            cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "80"},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = python("zoo", *arguments, cwd=tmp_path, variables={"COLUMNS": "80"})
         assert done.returncode == code, done.stderr
         assert "Traceback" not in done.stderr
         return done.stdout + done.stderr

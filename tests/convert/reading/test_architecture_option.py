@@ -1,21 +1,17 @@
 """--arch: the network that the user names, and weights that fit it or not."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
 
-import zoo
 from convert.errors import (
     ArchitectureError,
 )
 from convert.reading.architecture import build
 from convert.reading.hints import Hints
 from convert.reading.models import open_model
+from tests.commands import python
 from tests.oracles.trained import MLP, NETS, assert_computes, saved
 
 
@@ -108,13 +104,8 @@ class TestArchitecture:
 def test_the_command_line_records_what_was_said(tmp_path, trained, folder):
     path = saved(tmp_path, trained["mlp"].state_dict())
     arch = f"{folder}/nets.py:Mlp(24, depth=2)"
-    root = Path(zoo.__file__).parents[1]
-    done = subprocess.run(
-        [sys.executable, "-m", "convert", str(path), "--arch", arch, "--data", "digits", "--limit", "20",
-         "--steps", "2", "--out", str(tmp_path / "out")],
-        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"},
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    done = python("convert", path, "--arch", arch, "--data", "digits", "--limit", "20", "--steps", "2",
+                  "--out", tmp_path / "out", cwd=tmp_path)  # fmt: skip
     assert done.returncode == 0, done.stderr
     case = json.loads((tmp_path / "out" / "run.json").read_text())["case"]
     assert case["model"]["format"] == "state_dict (torch.save)"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import sys
 from fractions import Fraction
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from evaluate.conformance.scoring import CHECKS, conform, find_adapter
 from evaluate.contenders.adapters import ADAPTERS
 from evaluate.contenders.peers import peer_version
 from evaluate.errors import ConformanceError
+from tests.commands import python
 
 ROOT = Path(__file__).parents[3]
 BY_NAME = {check.name: check for check in CHECKS}
@@ -149,9 +149,7 @@ def test_a_contender_that_cannot_be_asked(name: str) -> None:
 
 
 def command(*arguments: str | Path, where: Path) -> subprocess.CompletedProcess[str]:
-    line = [sys.executable, "-m", "evaluate", "conform", *map(str, arguments)]
-    environment = {"PYTHONPATH": str(ROOT), "PATH": ""}
-    return subprocess.run(line, cwd=where, env=environment, capture_output=True, text=True, check=False)
+    return python("evaluate", "conform", *arguments, cwd=where)
 
 
 def test_the_readmes_adapter_is_scored_from_its_own_file(tmp_path: Path) -> None:

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[3]
+from tests.commands import python
+
 QUICK = ("--networks", "digits-relu", "--methods", "rueckauer2017", "--steps", "2", "--limit", "20",
          "--calibration-samples", "30")  # fmt: skip
-
-
-def python(room: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    line = [sys.executable, "-m", room, *map(str, arguments)]
-    return subprocess.run(line, cwd=ROOT, capture_output=True, text=True, encoding="utf-8", check=False)
 
 
 def test_a_table_a_run_file_and_its_page(tmp_path: Path) -> None:
