@@ -269,7 +269,8 @@ def _fired(spikes: Tensor, sums: Tensor, signed: bool) -> Tensor:
 
     Unsigned values are numbers of spikes: 0 or 1, or the length of a burst.
     """
-    return (spikes.sign().abs_().sum(0) if signed else sums).sum(0).double()  # count_nonzero takes three times as long
+    numbers = spikes.sign().abs_().sum(0) if signed else sums  # count_nonzero takes three times as long
+    return numbers.sum(0, dtype=torch.float64)
 
 
 class _Block:
