@@ -71,7 +71,7 @@ def snap(values: Tensor, bits: int = BITS) -> Tensor:
     >>> snap(torch.tensor([0.3], dtype=torch.float64), bits=2)
     tensor([0.2500], dtype=torch.float64)
     """
-    return torch.round(values.double() * 2.0**bits) / 2.0**bits
+    return (values.double() * 2.0**bits).round_().div_(2.0**bits)
 
 
 def coarsest(bound: float, least: int = 8) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -81,7 +82,7 @@ def read_out(totals: Tensor, network: SpikingNetwork) -> Tensor:
     skipped = torch.clamp(steps // 2, max=network.readout_delay)
     before = torch.cat([torch.zeros_like(totals[:1]), totals])[skipped]
     count = (steps - skipped).double().reshape(-1, *[1] * (totals.ndim - 1))
-    return (totals - before) / count * network.scales[network.graph.output].to(totals.device)
+    return (totals - before).div_(count) * network.scales[network.graph.output].to(totals.device)
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,7 +163,7 @@ def check_request(network: SpikingNetwork, x: Tensor, steps: int, record: tuple[
         raise InputShapeError(
             f"the spiking network takes samples of shape {network.graph.input.shape}, got {tuple(x.shape[1:])}"
         )
-    if not torch.isfinite(x).all():
+    if x.numel() and not all(math.isfinite(end) for end in x.aminmax()):  # NaN is either end
         bad = (~torch.isfinite(x)).flatten(1).any(1).nonzero().flatten()
         raise InputShapeError(
             f"{len(bad)} of {len(x)} samples hold NaN or infinity, the first is number {int(bad[0])}; expected finite "

@@ -282,10 +282,11 @@ class Population:
         if self.base is None:
             return (self.neurons.bias * self.quantum).to(kind), 0
         channels = geometry(self.receiver.shape)[0]
-        image = self.base.reshape(self.batch, channels, -1).transpose(1, 2).to(kind)
-        if channels < self.receiver.width:
-            image = torch.nn.functional.pad(image, (0, self.receiver.width - channels))
-        return image.contiguous(), self.receiver.width
+        image = self.base.reshape(self.batch, channels, -1).transpose(1, 2)
+        resting = torch.empty((*image.shape[:2], self.receiver.width), dtype=kind)
+        resting[..., :channels] = image
+        resting[..., channels:] = 0
+        return resting, self.receiver.width
 
     def run(self, planes: Mapping[tuple[str, str | None], Planes], steps: int) -> Planes:
         """The spikes of a block of steps."""
