@@ -83,4 +83,6 @@ def _cells(breaks: Tensor) -> tuple[float, float, Tensor]:
     per_unit = cells / (high - low) if high > low else 1.0
     # From half a cell below its edge: the rounding of (x - low) per_unit cannot bring a lower number into it.
     edges = low + (torch.arange(cells, dtype=torch.float64) - 0.5) / per_unit
-    return low, per_unit, torch.bucketize(edges, breaks, right=True).int()
+    first = torch.bucketize(edges, breaks, right=True).int()
+    first[0] = 0  # all that lies below goes there, too, however close its edge is
+    return low, per_unit, first
